@@ -1,0 +1,86 @@
+/**
+ * How fast a bind may submit. Sends are spaced (the virtual scheduling form of a token bucket) so that
+ * no window of one second ever holds more than the agreed number: 20 ms of lateness may be caught up,
+ * and the spacing is 2 % wider to pay for it. A carrier that says "too fast" halves the rate, once per
+ * answer to what was sent since the last halving; it then comes back by 5 % of the full rate a second.
+ */
+export interface Pace {
+	/** Takes the right to send one now, or returns false. `nowMs` is `clock.elapsed()` throughout. */
+	take(nowMs: number): boolean;
+	/** How many could be taken now. Infinity: no limit. */
+	available(nowMs: number): number;
+	/** How long until one can be taken. */
+	waitMs(nowMs: number): number;
+	/** The carrier throttled something sent at `sentAtMs`. */
+	slow(sentAtMs: number, nowMs: number): void;
+	/** Sends a second at present; Infinity: no limit. */
+	rate(nowMs: number): number;
+}
+
+const catchUpMs = 20;
+const windowMs = 1_000;
+/** The rate is never lowered below one message a second. */
+const rateMin = 1;
+
+/** `perSecond` 0: no limit until the carrier throttles; then half of what was being sent. */
+export function createPace(perSecond: number): Pace {
+	let full = perSecond > 0 ? perSecond : Number.POSITIVE_INFINITY;
+	let rate = full;
+	let rateAtMs = 0;
+	let slowedAtMs = Number.NEGATIVE_INFINITY;
+	let nextAtMs = Number.NEGATIVE_INFINITY;
+	let counted = 0;
+	let countedBefore = 0;
+	let countFromMs = Number.NEGATIVE_INFINITY;
+
+	const recover = (nowMs: number): void => {
+		if (rate === Number.POSITIVE_INFINITY || (perSecond > 0 && rate === full)) return;
+		rate += (0.05 * full * Math.max(0, nowMs - rateAtMs)) / 1_000;
+		rateAtMs = nowMs;
+		if (perSecond > 0) rate = Math.min(rate, full);
+		else if (rate >= 2 * full) {
+			full = Number.POSITIVE_INFINITY;
+			rate = full;
+		}
+	};
+	const spacingMs = (): number => ((windowMs + catchUpMs) * 1.0001) / rate;
+	const count = (nowMs: number): void => {
+		if (nowMs - countFromMs >= windowMs) {
+			countedBefore = nowMs - countFromMs < 2 * windowMs ? counted : 0;
+			counted = 0;
+			countFromMs = nowMs;
+		}
+		counted++;
+	};
+
+	return {
+		take(nowMs) {
+			recover(nowMs);
+			if (nowMs < nextAtMs - catchUpMs) return false;
+			if (rate !== Number.POSITIVE_INFINITY) nextAtMs = Math.max(nextAtMs, nowMs) + spacingMs();
+			else count(nowMs);
+			return true;
+		},
+		available(nowMs) {
+			recover(nowMs);
+			if (rate === Number.POSITIVE_INFINITY) return rate;
+			const spareMs = nowMs + catchUpMs - Math.max(nextAtMs, nowMs);
+			return spareMs < 0 ? 0 : Math.floor(spareMs / spacingMs()) + 1;
+		},
+		waitMs: (nowMs) => Math.max(0, nextAtMs - catchUpMs - nowMs),
+		slow(sentAtMs, nowMs) {
+			recover(nowMs);
+			if (sentAtMs < slowedAtMs) return;
+			slowedAtMs = nowMs;
+			if (rate === Number.POSITIVE_INFINITY)
+				full = rate = Math.max(counted, countedBefore, 2 * rateMin);
+			rate = Math.max(rateMin, rate / 2);
+			rateAtMs = nowMs;
+			nextAtMs = Math.max(nextAtMs, nowMs + spacingMs() + catchUpMs);
+		},
+		rate(nowMs) {
+			recover(nowMs);
+			return rate;
+		},
+	};
+}

@@ -1,0 +1,31 @@
+/**
+ * A person's address as it is stored: sealed with its row bound in, and a blind index to find it by.
+ * In clear it exists only in a request and its answer. Reading a number is the channels' business and
+ * is handed in.
+ */
+import { Fault } from "#platform/errors.ts";
+import type { Vault } from "#vault/index.ts";
+
+/** Reads an international number; `why` is a sentence that does not repeat it. */
+export type ReadNumber = (
+	text: string,
+) =>
+	| { readonly ok: true; readonly e164: string; readonly country: string }
+	| { readonly ok: false; readonly why: string };
+
+/** The number in E.164 with its plus; throws `validation_failed` naming `param`. */
+export function requireNumber(readNumber: ReadNumber, text: string, param: string): string {
+	const read = readNumber(text);
+	if (!read.ok) throw Fault.parameter(param, read.why);
+	return read.e164;
+}
+
+/** The blind index of a person's SMS address, E.164 with its plus. The tenant's key must be warm. */
+export function addressIndex(
+	vault: Pick<Vault, "index">,
+	tenantId: string,
+	environment: string,
+	e164: string,
+): Buffer {
+	return vault.index(tenantId, environment, "sms.address", e164);
+}

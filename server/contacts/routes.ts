@@ -1,0 +1,314 @@
+/**
+ * Consent and suppression over HTTP, in the shapes of the public API: thin handlers over consent.ts
+ * and suppression.ts. A number is read and checked here, and is never part of an error's sentence.
+ */
+import { Type } from "typebox";
+import type { Clock } from "#platform/clock.ts";
+import type { Database, Scope } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
+import { type Route, route } from "#platform/http.ts";
+import { type Ids, readId, showId } from "#platform/ids.ts";
+import type { Vault } from "#vault/index.ts";
+import { addressIndex, type ReadNumber, requireNumber } from "./address.ts";
+import { recordStatement, showPreference } from "./consent.ts";
+import { listCurrent } from "./consent-store.ts";
+import { pageAnswer, pageSchema, readPage, showPage } from "./page.ts";
+import { findSuppression, listSuppressions } from "./store.ts";
+import { liftManually, reasonNamed, showSuppression, suppressManually } from "./suppression.ts";
+
+export interface ContactParts {
+	readonly db: Pick<Database, "inTenant">;
+	readonly vault: Vault;
+	readonly clock: Clock;
+	readonly ids: Ids;
+	readonly readNumber: ReadNumber;
+}
+
+export function contactRoutes(parts: ContactParts): Route[] {
+	return [
+		listPreferences(parts),
+		recordPreference(parts),
+		listSuppressed(parts),
+		suppress(parts),
+		readSuppression(parts),
+		lift(parts),
+	];
+}
+
+const number = Type.String({ minLength: 8, maxLength: 16 });
+const moment = Type.String({ format: "date-time", maxLength: 40 });
+const nullable = (schema: ReturnType<typeof Type.String>) => Type.Union([schema, Type.Null()]);
+const coverage = Type.Union([Type.Literal("all"), Type.Literal("non_transactional")]);
+
+const preference = Type.Object({
+	id: Type.String(),
+	channel: Type.Literal("sms"),
+	handle: Type.String(),
+	sender_scope: Type.Null(),
+	topic_id: Type.Null(),
+	status: Type.Union([Type.Literal("granted"), Type.Literal("revoked")]),
+	coverage,
+	effective_at: moment,
+	origin: Type.String(),
+	source: nullable(Type.String()),
+	consented_at: nullable(moment),
+	contact_id: Type.Null(),
+	created_at: moment,
+	updated_at: moment,
+});
+
+function listPreferences({ db, vault, readNumber }: ContactParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/preferences",
+		operationId: "listPreferences",
+		tag: "Consent",
+		summary: "List what people have said they want",
+		description: "The statement that holds for each person, most recently recorded first.",
+		permission: "preferences:read",
+		idempotency: "none",
+		audited: false,
+		query: Type.Object(
+			{ ...pageSchema, channel: Type.Optional(Type.Literal("sms")), handle: Type.Optional(number) },
+			{ additionalProperties: false },
+		),
+		answers: { 200: { description: "A page of statements.", schema: pageAnswer(preference) } },
+		async handle({ scope, query }) {
+			await vault.warm([scope.tenantId]);
+			const page = readPage("cns", query);
+			const index = indexOf(vault, scope, readNumber, "query.handle", query.handle);
+			const rows = await db.inTenant(scope, (tx) => listCurrent(tx, scope, index, page));
+			const body = showPage("cns", page, rows, (row) => showPreference(vault, scope, row));
+			return { status: 200, body };
+		},
+	});
+}
+
+function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): Route {
+	const schema = Type.Object({
+		applied: Type.Boolean(),
+		transition_id: nullable(Type.String()),
+		preference,
+	});
+	return route({
+		method: "POST",
+		path: "/v1/preferences",
+		operationId: "recordPreference",
+		tag: "Consent",
+		summary: "Record that a person consents or opts out",
+		description:
+			"Statements are kept for good and ordered by when they were made: one that is older than the statement that holds is not applied (`applied: false`). A `granted` statement, of either coverage, allows promotional messages. `revoked` with coverage `all` stops every message.",
+		permission: "preferences:write",
+		idempotency: "stored",
+		audited: true,
+		body: Type.Object(
+			{
+				handle: number,
+				channel: Type.Literal("sms"),
+				status: Type.Union([Type.Literal("granted"), Type.Literal("revoked")]),
+				coverage: Type.Optional(coverage),
+				source: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
+				consented_at: Type.Optional(moment),
+			},
+			{ additionalProperties: false },
+		),
+		answers: {
+			200: { description: "The person had stated something before.", schema },
+			201: { description: "The person's first statement.", schema },
+		},
+		async handle({ scope, body }) {
+			await vault.warm([scope.tenantId]);
+			const statement = {
+				id: ids.next(),
+				address: requireNumber(readNumber, body.handle, "handle"),
+				granted: body.status === "granted",
+				coverage: body.coverage ?? "non_transactional",
+				source: body.source ?? null,
+				consentedAtMs: readMoment("consented_at", body.consented_at),
+			} as const;
+			const recorded = await db.inTenant(scope, (tx) =>
+				recordStatement(tx, vault, scope, statement, clock.now()),
+			);
+			const { applied, written, isFirst, holds } = recorded;
+			return {
+				status: isFirst ? 201 : 200,
+				body: {
+					applied,
+					transition_id: written === undefined ? null : showId("cns", written),
+					preference: showPreference(vault, scope, holds),
+				},
+			};
+		},
+	});
+}
+
+function readMoment(param: string, text: string | undefined): number | undefined {
+	if (text === undefined) return undefined;
+	const ms = Date.parse(text);
+	// Before 1990 nobody consented to a text message; what says so is a unit mistaken.
+	if (ms >= Date.UTC(1990, 0)) return ms;
+	throw Fault.parameter(param, `${param} must be an RFC 3339 time`);
+}
+
+const suppression = Type.Object({
+	id: Type.String(),
+	destination: Type.String(),
+	originator: nullable(Type.String()),
+	reason: Type.String(),
+	origin: Type.String(),
+	applies_to: Type.Literal("all"),
+	blocking: Type.Boolean(),
+	effective_at: moment,
+	ended_at: nullable(moment),
+	ended_reason: nullable(Type.String()),
+	ended_effective_at: nullable(moment),
+	created_at: moment,
+	last_asserted_at: moment,
+});
+
+function listSuppressed({ db, vault, readNumber }: ContactParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/sms/suppressions",
+		operationId: "listSmsSuppressions",
+		tag: "Consent",
+		summary: "List who gets no messages",
+		description: "The suppressions in force, newest first.",
+		permission: "suppressions:read",
+		idempotency: "none",
+		audited: false,
+		query: Type.Object(
+			{
+				...pageSchema,
+				destination: Type.Optional(number),
+				reason: Type.Optional(
+					Type.Union([
+						Type.Literal("keyword_stop"),
+						Type.Literal("manual"),
+						Type.Literal("complaint"),
+					]),
+				),
+			},
+			{ additionalProperties: false },
+		),
+		answers: { 200: { description: "A page of suppressions.", schema: pageAnswer(suppression) } },
+		async handle({ scope, query }) {
+			await vault.warm([scope.tenantId]);
+			const page = readPage("sup", query);
+			const index = indexOf(vault, scope, readNumber, "query.destination", query.destination);
+			const reason = query.reason === undefined ? undefined : reasonNamed(query.reason);
+			const rows = await db.inTenant(scope, (tx) =>
+				listSuppressions(tx, scope, { index, reason }, page),
+			);
+			const body = showPage("sup", page, rows, (row) => showSuppression(vault, scope, row));
+			return { status: 200, body };
+		},
+	});
+}
+
+function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
+	return route({
+		method: "POST",
+		path: "/v1/sms/suppressions",
+		operationId: "createSmsSuppression",
+		tag: "Consent",
+		summary: "Stop all messages to a person",
+		description:
+			"Stops every sender of the tenant and every category, from the very next dispatch. `originator` is kept as a note of where the request came from.",
+		permission: "suppressions:write",
+		idempotency: "stored",
+		audited: true,
+		body: Type.Object(
+			{
+				destination: number,
+				originator: Type.Optional(Type.String({ minLength: 1, maxLength: 16 })),
+			},
+			{ additionalProperties: false },
+		),
+		answers: {
+			200: { description: "The person was suppressed already.", schema: suppression },
+			201: { description: "The new suppression.", schema: suppression },
+		},
+		async handle({ scope, body }) {
+			await vault.warm([scope.tenantId]);
+			const address = requireNumber(readNumber, body.destination, "destination");
+			const index = addressIndex(vault, scope.tenantId, scope.environment, address);
+			const { originator = null } = body;
+			const request = { ...scope, id: ids.next(), address, originator, atMs: clock.now() };
+			const { isNew, row } = await db.inTenant(scope, async (tx) => {
+				const { isNew } = await suppressManually(tx, vault, request);
+				const page = { after: undefined, before: undefined, limit: 1 };
+				return { isNew, row: (await listSuppressions(tx, scope, { index }, page))[0] };
+			});
+			// Ended by somebody else between our two statements: what the caller wanted did not last.
+			if (row === undefined) throw Fault.of("conflict");
+			return { status: isNew ? 201 : 200, body: showSuppression(vault, scope, row) };
+		},
+	});
+}
+
+const idParam = Type.Object(
+	{ id: Type.String({ minLength: 30, maxLength: 30 }) },
+	{ additionalProperties: false },
+);
+
+function readSuppression({ db, vault }: ContactParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/sms/suppressions/:id",
+		operationId: "getSmsSuppression",
+		tag: "Consent",
+		summary: "Read one suppression, also one that has ended",
+		permission: "suppressions:read",
+		idempotency: "none",
+		audited: false,
+		params: idParam,
+		answers: { 200: { description: "The suppression.", schema: suppression } },
+		async handle({ scope, params }) {
+			await vault.warm([scope.tenantId]);
+			const id = requireId(params.id);
+			const row = await db.inTenant(scope, (tx) => findSuppression(tx, scope, id));
+			if (row === undefined) throw Fault.of("not_found");
+			return { status: 200, body: showSuppression(vault, scope, row) };
+		},
+	});
+}
+
+function lift({ db, clock }: ContactParts): Route {
+	return route({
+		method: "DELETE",
+		path: "/v1/sms/suppressions/:id",
+		operationId: "deleteSmsSuppression",
+		tag: "Consent",
+		summary: "End a suppression that the tenant made",
+		description: "The record stays, with its end. A person's own STOP ends only by their START.",
+		permission: "suppressions:write",
+		idempotency: "none",
+		audited: true,
+		params: idParam,
+		answers: { 204: { description: "The suppression has ended." } },
+		async handle({ scope, params }) {
+			const id = requireId(params.id);
+			await db.inTenant(scope, (tx) => liftManually(tx, scope, id, clock.now()));
+			return { status: 204 };
+		},
+	});
+}
+
+function requireId(shown: string): string {
+	const id = readId("sup", shown);
+	if (id === undefined) throw Fault.of("not_found");
+	return id;
+}
+
+function indexOf(
+	vault: Vault,
+	{ tenantId, environment }: Scope,
+	readNumber: ReadNumber,
+	param: string,
+	text: string | undefined,
+): Buffer | undefined {
+	if (text === undefined) return undefined;
+	const address = requireNumber(readNumber, text, param);
+	return addressIndex(vault, tenantId, environment, address);
+}

@@ -1,0 +1,142 @@
+/**
+ * Who must not be written to: recorded by a person's STOP, by the tenant, or after a complaint, and
+ * ended by the person's START or by who made it. A suppression covers every sender of the tenant and
+ * every class. It holds for the next dispatch, because dispatch asks the table each time.
+ */
+import type { Environment, Scope, Tx } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
+import { showId } from "#platform/ids.ts";
+import type { Place, Vault } from "#vault/index.ts";
+import { addressIndex } from "./address.ts";
+import {
+	endByStart,
+	endManually,
+	findSuppression,
+	insertSuppressions,
+	type SuppressionRow,
+} from "./store.ts";
+
+/** What a person wrote, at most one row per address in a batch: their last word. */
+export interface Keyword {
+	readonly tenantId: string;
+	readonly environment: Environment;
+	/** A fresh id; used by a stop only. */
+	readonly id: string;
+	/** The person, E.164 with its plus. */
+	readonly address: string;
+	/** The tenant's number they wrote to, if known. */
+	readonly originator: string | null;
+	/** When they said it, milliseconds since the epoch. */
+	readonly atMs: number;
+}
+
+interface SealedAddress {
+	readonly address: string;
+	readonly originator: string | null;
+}
+
+/**
+ * Suppresses these people, in the caller's transaction (role worker or app; warm keys). Repeating it
+ * changes nothing. Returns the ids of the suppressions that are new, unprefixed.
+ */
+export function recordStops(tx: Tx, vault: Vault, stops: readonly Keyword[]): Promise<string[]> {
+	return insertSuppressions(
+		tx,
+		stops.map((stop) => ({ ...sealed(vault, stop), reason: "stop" as const })),
+	);
+}
+
+/**
+ * Ends what these people's own STOP began. What the tenant or a complaint suppressed stays. Repeating
+ * it changes nothing. Returns the ids of the suppressions that it ended, unprefixed.
+ */
+export function recordStarts(tx: Tx, vault: Vault, starts: readonly Keyword[]): Promise<string[]> {
+	return endByStart(
+		tx,
+		starts.map(({ tenantId, environment, address, atMs }) => {
+			return {
+				tenantId,
+				environment,
+				atMs,
+				index: addressIndex(vault, tenantId, environment, address),
+			};
+		}),
+	);
+}
+
+/** The tenant suppresses a person; when they are suppressed already, that stays as it is. */
+export async function suppressManually(
+	tx: Tx,
+	vault: Vault,
+	request: Keyword,
+): Promise<{ readonly isNew: boolean }> {
+	const rows = [{ ...sealed(vault, request), reason: "manual" as const }];
+	return { isNew: (await insertSuppressions(tx, rows)).length > 0 };
+}
+
+function sealed(vault: Vault, { tenantId, environment, id, address, originator, atMs }: Keyword) {
+	const content: SealedAddress = { address, originator };
+	return {
+		tenantId,
+		environment,
+		id,
+		atMs,
+		index: addressIndex(vault, tenantId, environment, address),
+		addressSealed: vault.sealJson(placeOf({ tenantId, environment }, id), content),
+	};
+}
+
+function placeOf(scope: Scope, row: string): Place {
+	return { ...scope, table: "suppressions", column: "address_sealed", row };
+}
+
+/**
+ * Ends a suppression that the tenant itself made. Throws `not_found`, and `validation_failed` for a
+ * person's own STOP or a complaint, which are not the tenant's to end. Ending twice is no error.
+ */
+export async function liftManually(tx: Tx, scope: Scope, id: string, nowMs: number): Promise<void> {
+	const row = await findSuppression(tx, scope, id);
+	if (row === undefined) throw Fault.of("not_found");
+	if (row.reason !== "manual")
+		throw Fault.parameter(
+			"id",
+			"Only a manual suppression can be ended here; a person's own stop ends when they write START.",
+		);
+	endManually(tx, scope, id, nowMs);
+}
+
+const shownReasons = { stop: "keyword_stop", manual: "manual", complaint: "complaint" } as const;
+const origins = { stop: "keyword", manual: "api_key", complaint: "dlr_event" } as const;
+const endings = { start: "keyword_start", manual: "api_key" } as const;
+
+/** The public name of a reason, and back. */
+export function reasonNamed(shown: string): SuppressionRow["reason"] | undefined {
+	for (const reason of ["stop", "manual", "complaint"] as const)
+		if (shownReasons[reason] === shown) return reason;
+	return undefined;
+}
+
+/** A suppression as the API shows it. */
+export function showSuppression(vault: Vault, scope: Scope, row: SuppressionRow) {
+	const { address, originator } = vault.openJson<SealedAddress>(
+		placeOf(scope, row.id),
+		row.addressSealed,
+	);
+	const createdAt = new Date(row.createdAt).toISOString();
+	const endedAt = row.endedAt === null ? null : new Date(row.endedAt).toISOString();
+	return {
+		id: showId("sup", row.id),
+		destination: address,
+		originator,
+		reason: shownReasons[row.reason],
+		origin: origins[row.reason],
+		applies_to: "all",
+		blocking: endedAt === null,
+		effective_at: createdAt,
+		ended_at: endedAt,
+		ended_reason: row.endedReason === null ? null : endings[row.endedReason],
+		ended_effective_at: endedAt,
+		created_at: createdAt,
+		last_asserted_at: createdAt,
+	};
+}

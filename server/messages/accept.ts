@@ -1,0 +1,237 @@
+/**
+ * Accept, screen and route a group of requests in one commit: keys, facts, verdicts, messages, lane
+ * entries, outbox. What it returns has been committed. Never sends; a message that a rule refuses is stored
+ * as rejected, with its verdicts, so that the refusal can be read and proved.
+ */
+import { keysStillValid } from "#access/index.ts";
+import { type Grant, recordGrants } from "#contacts/index.ts";
+import type { Clock } from "#platform/clock.ts";
+import type { Database, Scope, Tx } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
+import type { Ids } from "#platform/ids.ts";
+import { type Facts, type Outcome, screen } from "#policy/index.ts";
+import type { Vault } from "#vault/index.ts";
+import type { Draft } from "./draft.ts";
+import { gatherFacts } from "./facts.ts";
+import type { Handover, HandoverPlan } from "./handover.ts";
+import { makeBatches } from "./lane-store.ts";
+import { type Prepared, prepare } from "./prepare.ts";
+import type { Router } from "./router.ts";
+import { errorOfRefusal, type MessageErrorCode, numberOfError, states } from "./state.ts";
+import * as store from "./store.ts";
+import { applyTransitions, type Transition } from "./transition-store.ts";
+
+export interface AcceptRequest {
+	readonly scope: Scope;
+	readonly keyId: string;
+	readonly drafts: readonly Draft[];
+	readonly idempotency: { readonly keyHash: Buffer; readonly fingerprint: Buffer } | undefined;
+}
+
+/** One message of an accepted request: what was decided. */
+export interface Accepted {
+	readonly id: string;
+	readonly draft: Draft;
+	readonly decision:
+		| { readonly kind: "accepted"; readonly dueAtMs: number }
+		| { readonly kind: "deferred"; readonly dueAtMs: number; readonly sentence: string }
+		| { readonly kind: "rejected"; readonly error: MessageErrorCode; readonly sentence: string; readonly ruleId: string | undefined; readonly cites: readonly string[] };
+}
+
+export type AcceptAnswer =
+	| { readonly kind: "accepted"; readonly messages: readonly Accepted[]; readonly atMs: number }
+	| { readonly kind: "replayed"; readonly messageIds: readonly string[] }
+	| { readonly kind: "fault"; readonly fault: Fault };
+
+export interface AcceptParts {
+	readonly db: Database;
+	readonly vault: Vault;
+	readonly ids: Ids;
+	readonly clock: Clock;
+	readonly router: Router;
+	readonly handover: Handover | undefined;
+}
+
+/** A request in work: its rows, made before the transaction. */
+interface Work {
+	readonly request: AcceptRequest;
+	readonly prepared: readonly Prepared[];
+	answer: AcceptAnswer | undefined;
+}
+
+/** Answers in the order of the requests. Throws when nothing was committed. */
+export async function acceptGroup(parts: AcceptParts, requests: readonly AcceptRequest[]): Promise<AcceptAnswer[]> {
+	const { vault, clock, db, handover } = parts;
+	await vault.warm([...new Set(requests.map((request) => request.scope.tenantId))]);
+	const nowMs = clock.now();
+	const work = requests.map((request): Work => ({
+		request,
+		prepared: request.drafts.map((draft) => prepare(parts, request.scope, request.keyId, draft, nowMs)),
+		answer: undefined,
+	}));
+	const plan = handover?.plan();
+	try {
+		await db.inTenant((requests[0] as AcceptRequest).scope, (tx) => write(parts, tx, groupByScope(work), nowMs, plan));
+	} catch (error) {
+		plan?.cancel();
+		throw error;
+	}
+	plan?.commit();
+	return work.map((one) => one.answer ?? { kind: "fault", fault: Fault.of("internal") });
+}
+
+async function write(parts: AcceptParts, tx: Tx, groups: readonly Work[][], nowMs: number, plan: HandoverPlan | undefined): Promise<void> {
+	// Each scope's questions are sent in its own scope; all of them travel together.
+	const gathered = await Promise.all(groups.map((group) => ask(parts, tx, group, nowMs)));
+	for (const [i, group] of groups.entries()) {
+		const { scope } = (group[0] as Work).request;
+		tx.enter(scope);
+		const judged = judge(parts, group, gathered[i] as Answers, nowMs);
+		record(parts, tx, scope, judged, nowMs, plan);
+	}
+	if (plan !== undefined) makeBatches(tx, plan.batchIds(), plan.owner, plan.leaseUntilMs);
+}
+
+interface Answers {
+	readonly newKeys: ReadonlySet<string>;
+	readonly knownKeys: readonly store.KnownKey[];
+	readonly validKeyIds: ReadonlySet<string>;
+	readonly facts: readonly Facts[];
+}
+
+/** Every query is sent before the first answer is awaited: one round trip for the whole group. */
+async function ask(parts: AcceptParts, tx: Tx, group: readonly Work[], nowMs: number): Promise<Answers> {
+	const { scope } = (group[0] as Work).request;
+	tx.enter(scope);
+	recordGrants(tx, parts.vault, scope, grantsOf(parts, group), nowMs);
+	const claims = group.flatMap(({ request, prepared }) =>
+		request.idempotency === undefined ? [] : [{ ...request.idempotency, messageIds: prepared.map((one) => one.row.id) }]);
+	const [newKeys, knownKeys, validKeyIds, gathered] = await Promise.all([
+		store.claimKeys(tx, scope, nowMs, claims),
+		claims.length === 0 ? [] : store.readKeys(tx, scope, claims.map((claim) => claim.keyHash)),
+		keysStillValid(tx, scope, [...new Set(group.map(({ request }) => request.keyId))], nowMs),
+		gatherFacts(tx, group.flatMap(({ prepared }) => prepared.map((one) => one.subject))),
+	]);
+	return { newKeys, knownKeys, validKeyIds, facts: gathered.facts };
+}
+
+/** Consent stated with the sends goes on record before they are judged, also when one of them is refused. */
+function grantsOf(parts: AcceptParts, group: readonly Work[]): Grant[] {
+	return group.flatMap(({ prepared }) => prepared.flatMap(({ draft }) =>
+		draft.consent === undefined ? [] : [{ id: parts.ids.next(), address: draft.to, ...draft.consent }]));
+}
+
+interface Judged {
+	readonly prepared: Prepared;
+	readonly outcome: Outcome;
+}
+
+/** Settles every request's answer and returns the messages that are to be stored. */
+function judge(parts: AcceptParts, group: readonly Work[], answers: Answers, nowMs: number): { work: Work; messages: Judged[] }[] {
+	const known = new Map(answers.knownKeys.map((key) => [key.keyHash.toString("base64"), key]));
+	const kept: { work: Work; messages: Judged[] }[] = [];
+	let next = 0;
+	for (const work of group) {
+		const from = next;
+		next += work.prepared.length;
+		const settled = settleEarly(work.request, answers, known);
+		if (settled !== undefined) {
+			work.answer = settled;
+			continue;
+		}
+		const messages = work.prepared.map((prepared, i) => ({
+			prepared,
+			outcome: screen(answers.facts[from + i] as Facts, "accept", parts.vault, nowMs),
+		}));
+		kept.push({ work, messages });
+	}
+	return kept;
+}
+
+/** A revoked key, or an Idempotency-Key that was used before. */
+function settleEarly(request: AcceptRequest, answers: Answers, known: ReadonlyMap<string, store.KnownKey>): AcceptAnswer | undefined {
+	const { idempotency, keyId } = request;
+	if (!answers.validKeyIds.has(keyId)) return { kind: "fault", fault: Fault.of("key_invalid") };
+	if (idempotency === undefined) return undefined;
+	const name = idempotency.keyHash.toString("base64");
+	if (answers.newKeys.has(name)) return undefined;
+	const earlier = known.get(name);
+	if (earlier === undefined) return { kind: "fault", fault: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
+	if (!earlier.fingerprint.equals(idempotency.fingerprint) || earlier.messageIds === null)
+		return { kind: "fault", fault: Fault.of("idempotency_key_reuse") };
+	return { kind: "replayed", messageIds: earlier.messageIds };
+}
+
+function record(parts: AcceptParts, tx: Tx, scope: Scope, judged: readonly { work: Work; messages: Judged[] }[], nowMs: number, plan: HandoverPlan | undefined): void {
+	const rows: store.NewMessage[] = [];
+	const decisions: store.NewDecision[] = [];
+	const clearances: store.NewClearance[] = [];
+	const entries: store.NewLaneEntry[] = [];
+	const refused: Transition[] = [];
+	const events: [string, string, number][] = [];
+	for (const { work, messages } of judged) {
+		const accepted = messages.map((message): Accepted => {
+			const { prepared, outcome } = message;
+			const id = prepared.row.id;
+			rows.push(prepared.row);
+			decisions.push(decisionRow(scope, id, outcome));
+			const routeId = outcome.kind === "refused" ? undefined : parts.router.candidates(scope.environment, prepared.draft.country)[0];
+			const decision = decide(prepared, outcome, routeId, nowMs);
+			if (decision.kind === "rejected" || outcome.kind === "refused" || routeId === undefined) {
+				refused.push(rejection(parts, scope, id, decision, nowMs));
+			} else {
+				const clearance = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
+				clearances.push({ tenantId: scope.tenantId, messageId: id, ruleset: clearance.ruleset, validUntilMs: clearance.validUntil, seal: clearance.seal });
+				const batchId = outcome.kind === "cleared" && decision.dueAtMs <= nowMs ? plan?.add(prepared, routeId, outcome.clearance) : undefined;
+				entries.push({ messageId: id, routeId, class: prepared.row.class, dueAtMs: decision.dueAtMs, batchId: batchId ?? null });
+				events.push([id, id, states.accepted.rank]);
+			}
+			return { id, draft: prepared.draft, decision };
+		});
+		work.answer = { kind: "accepted", messages: accepted, atMs: nowMs };
+	}
+	store.insertMessages(tx, scope, false, nowMs, rows);
+	store.insertDecisions(tx, nowMs, decisions);
+	store.insertClearances(tx, clearances);
+	store.insertLaneEntries(tx, scope, entries);
+	applyTransitions(tx, nowMs, refused);
+	store.postEvents(tx, scope, parts.ids.next(), nowMs, events);
+}
+
+function decisionRow(scope: Scope, messageId: string, outcome: Outcome): store.NewDecision {
+	return {
+		...scope, messageId, ruleset: outcome.ruleset, verdicts: outcome.verdicts, outcome: outcome.kind,
+		untilMs: outcome.kind === "deferred" ? outcome.until : null,
+	};
+}
+
+function decide(prepared: Prepared, outcome: Outcome, routeId: string | undefined, nowMs: number): Accepted["decision"] {
+	if (outcome.kind === "refused") {
+		const { code, sentence, ruleId, cites } = outcome.refusal;
+		return { kind: "rejected", error: errorOfRefusal[code], sentence, ruleId, cites };
+	}
+	if (routeId === undefined)
+		return { kind: "rejected", error: "provider_unavailable", sentence: "No route serves this destination.", ruleId: undefined, cites: [] };
+	const dueAtMs = outcome.kind === "deferred" ? outcome.until : (prepared.draft.scheduledAtMs ?? nowMs);
+	if (dueAtMs >= prepared.draft.expiresAtMs)
+		return { kind: "rejected", error: "expired_waiting", sentence: "The message may not leave before its validity_period ends.", ruleId: undefined, cites: [] };
+	return outcome.kind === "deferred" ? { kind: "deferred", dueAtMs, sentence: outcome.deferral.sentence } : { kind: "accepted", dueAtMs };
+}
+
+function rejection(parts: AcceptParts, scope: Scope, messageId: string, decision: Accepted["decision"], nowMs: number): Transition {
+	const error = decision.kind === "rejected" ? numberOfError(decision.error) : null;
+	return {
+		...scope, messageId, rank: states.rejected.rank, atMs: nowMs, error, carrierError: null, possibleDuplicate: false, eventId: parts.ids.next(),
+	};
+}
+
+function groupByScope(work: readonly Work[]): Work[][] {
+	const groups = new Map<string, Work[]>();
+	for (const one of work) {
+		const name = `${one.request.scope.tenantId}/${one.request.scope.environment}`;
+		const group = groups.get(name);
+		if (group === undefined) groups.set(name, [one]);
+		else group.push(one);
+	}
+	return [...groups.values()];
+}

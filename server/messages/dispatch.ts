@@ -1,0 +1,206 @@
+/**
+ * Sends batches: marks them as started, judges again what may have changed, and gives each parcel that is
+ * still clear to its route's binds. Takes a `Clearance`, not a message: a parcel without a usable one is
+ * screened anew or not sent. Holds no database connection while a carrier is waited for.
+ */
+import type { Dialect, SmppPool, SubmitOutcome } from "#channels/index.ts";
+import type { Clock } from "#platform/clock.ts";
+import type { Database } from "#platform/db.ts";
+import type { Ids, Random } from "#platform/ids.ts";
+import type { Log } from "#platform/log.ts";
+import { Clearance, classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
+import type { TenantSettings } from "#templates/index.ts";
+import type { Vault } from "#vault/index.ts";
+import { afterAbandoning, afterDeferral, afterDispatchRefusal, afterExpiry, afterSubmit, type EffectContext, type Effects } from "./effects.ts";
+import { gatherFacts } from "./facts.ts";
+import { leaseMs } from "./handover.ts";
+import { startBatches, updateClearances } from "./lane-store.ts";
+import type { Lanes } from "./lanes.ts";
+import type { Batch, Parcel, Subject } from "./parcel.ts";
+import type { Recorder } from "./recorder.ts";
+import type { Router } from "./router.ts";
+import { errorOfRefusal } from "./state.ts";
+import { submissionOf } from "./submission.ts";
+
+/** Messages whose batches are being started at once, per route, beyond the carrier's own window. */
+const startMax = 512;
+const retryMs = 250;
+
+export interface DispatchParts {
+	readonly worker: Database;
+	readonly vault: Vault;
+	readonly clock: Clock;
+	readonly ids: Ids;
+	readonly random: Random;
+	readonly log: Log;
+	readonly lanes: Lanes;
+	readonly recorder: Recorder;
+	readonly router: Router;
+	readonly owner: string;
+	readonly unknownReconcileMs: number;
+	/** The binds of a route; undefined when this process does not serve it. */
+	readonly outletOf: (routeId: string) => Outlet | undefined;
+}
+
+/** Where a route's parcels leave. */
+export interface Outlet {
+	readonly pool: SmppPool;
+	readonly dialect: Dialect;
+}
+
+export interface Dispatcher {
+	/** There may be work or room on this route. */
+	wake(routeId: string): void;
+	/** No new batches; resolves when what is in flight has its result. */
+	stop(): Promise<void>;
+	inFlight(): number;
+}
+
+export function createDispatcher(parts: DispatchParts): Dispatcher {
+	const { lanes, recorder } = parts;
+	const starting = new Map<string, number>();
+	let stopping = false;
+	let flying = 0;
+	let onLanded: (() => void)[] = [];
+
+	const context: EffectContext = {
+		get nowMs() {
+			return parts.clock.now();
+		},
+		eventId: () => parts.ids.next(),
+		nextRoute: (parcel) => parts.router.after(parcel.routeId, parcel.environment, parcel.country),
+		unknownReconcileMs: parts.unknownReconcileMs,
+		fraction: () => parts.random.fraction(),
+	};
+	const land = (batchId: string, effects: Effects): void => {
+		recorder.record({ batchId, effects });
+		if (--flying === 0) for (const done of onLanded.splice(0)) done();
+	};
+	const pump = (routeId: string): void => {
+		const outlet = parts.outletOf(routeId);
+		if (stopping || outlet === undefined) return;
+		const busy = starting.get(routeId) ?? 0;
+		const room = Math.min(outlet.pool.room() - busy, startMax - busy);
+		if (room <= 0) return;
+		const batches = lanes.take(routeId, room);
+		if (batches.length === 0) return;
+		const count = batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
+		starting.set(routeId, busy + count);
+		flying += count;
+		for (const batch of batches) recorder.open(batch.id, batch.parcels.length);
+		void send(parts, outlet, batches, context, land).finally(() => {
+			starting.set(routeId, (starting.get(routeId) ?? 0) - count);
+			pump(routeId);
+		});
+	};
+	return {
+		wake: pump,
+		inFlight: () => flying,
+		async stop() {
+			stopping = true;
+			if (flying > 0) await new Promise<void>((resolve) => void (onLanded = [...onLanded, resolve]));
+		},
+	};
+}
+
+type Land = (batchId: string, effects: Effects) => void;
+
+async function send(parts: DispatchParts, { pool, dialect }: Outlet, batches: readonly Batch[], context: EffectContext, land: Land): Promise<void> {
+	const started = await start(parts, batches);
+	const renewed: Clearance[] = [];
+	for (const batch of batches) {
+		for (const parcel of batch.parcels) {
+			const facts = started.facts.get(parcel.messageId);
+			if (facts === undefined) {
+				// The lease ran out before we could start: whoever holds it now decides.
+				land(batch.id, {});
+				continue;
+			}
+			const stopped = judge(parts, parcel, facts, context, renewed);
+			if (stopped !== undefined) {
+				land(batch.id, stopped);
+				continue;
+			}
+			const settings = started.settings.get(`${parcel.tenantId}/${parcel.environment}`);
+			void pool.submit(submissionOf(parcel, dialect, facts, settings, context.nowMs)).then(
+				(outcome) => land(batch.id, afterSubmit(parcel, outcome, context)),
+				(error) => {
+					parts.log.error({ err: error, message_id: parcel.messageId }, "a submit failed in an unforeseen way");
+					land(batch.id, afterSubmit(parcel, { kind: "unknown", reason: "connection_lost", carrierIds: [] } satisfies SubmitOutcome, context));
+				},
+			);
+		}
+	}
+	if (renewed.length > 0) await storeRenewed(parts, renewed);
+}
+
+interface Started {
+	readonly facts: ReadonlyMap<string, Facts>;
+	readonly settings: ReadonlyMap<string, TenantSettings>;
+}
+
+/** Persists that these batches are being sent, and reads fresh facts; again and again while the database is away. */
+async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<Started> {
+	const startedAtMs = parts.clock.now();
+	const subjects = batches.flatMap((batch) => batch.parcels.map((parcel) => subjectOf(parcel, startedAtMs)));
+	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
+	for (;;) {
+		try {
+			return await parts.worker.inTenants(tenants, async (tx) => {
+				const [ours, gathered] = await Promise.all([
+					startBatches(tx, batches.map((batch) => batch.id), parts.owner, startedAtMs, startedAtMs + leaseMs),
+					gatherFacts(tx, subjects),
+				]);
+				const held = new Set(batches.filter((batch) => ours.has(batch.id)).flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)));
+				return { facts: new Map(gathered.facts.filter((one) => held.has(one.messageId)).map((one) => [one.messageId, one])), settings: gathered.settings };
+			});
+		} catch (error) {
+			parts.log.error({ err: error }, "batches could not be started; trying again");
+			await new Promise((resolve) => void setTimeout(resolve, retryMs));
+			if (parts.clock.now() > startedAtMs + leaseMs) return { facts: new Map(), settings: new Map() };
+		}
+	}
+}
+
+function subjectOf(parcel: Parcel, at: number): Subject {
+	return {
+		tenantId: parcel.tenantId, environment: parcel.environment, messageId: parcel.messageId, recipient: parcel.addressIndex,
+		bodyDigest: parcel.bodyDigest, class: classOfNumber(parcel.class) ?? "promotional", senderIndex: parcel.senderIndex,
+		country: parcel.country, dlt: parcel.dlt, at,
+	};
+}
+
+/** What ends or delays the parcel instead of sending it; undefined when it may go. */
+function judge(parts: DispatchParts, parcel: Parcel, facts: Facts, context: EffectContext, renewed: Clearance[]): Effects | undefined {
+	if (parcel.abandoned) return afterAbandoning(parcel, context);
+	if (context.nowMs >= parcel.expiresAtMs) return afterExpiry(parcel, context);
+	const standing = stillClear(parcel.clearance, facts);
+	if (standing.kind === "clear") return undefined;
+	if (standing.kind === "stale" && (standing.why === "forged" || standing.why === "other_message")) {
+		parts.log.error({ message_id: parcel.messageId, why: standing.why }, "a message came to dispatch with a clearance that is not its own");
+		return afterDispatchRefusal(parcel, "fact_missing", context);
+	}
+	const outcome = renew(facts, parts.vault, context.nowMs);
+	const decision = {
+		tenantId: parcel.tenantId, environment: parcel.environment, messageId: parcel.messageId, ruleset: outcome.ruleset,
+		verdicts: outcome.verdicts, outcome: outcome.kind, untilMs: outcome.kind === "deferred" ? outcome.until : null,
+	};
+	switch (outcome.kind) {
+		case "cleared":
+			renewed.push(outcome.clearance);
+			return undefined;
+		case "refused":
+			return { ...afterDispatchRefusal(parcel, errorOfRefusal[outcome.refusal.code], context), decision };
+		case "deferred":
+			return { ...(outcome.until >= parcel.expiresAtMs ? afterExpiry(parcel, context) : afterDeferral(parcel, outcome.until)), decision };
+	}
+}
+
+async function storeRenewed(parts: DispatchParts, renewed: readonly Clearance[]): Promise<void> {
+	const rows = renewed.map((one) => ({ tenantId: one.tenantId, messageId: one.messageId, ruleset: one.ruleset, validUntilMs: one.validUntil, seal: one.seal }));
+	try {
+		await parts.worker.inTenants([...new Set(rows.map((row) => row.tenantId))], async (tx) => updateClearances(tx, rows));
+	} catch (error) {
+		parts.log.error({ err: error }, "renewed clearances could not be stored");
+	}
+}

@@ -1,0 +1,145 @@
+/**
+ * What becomes of a message when the carrier has answered, or has not: pure, one function per kind of
+ * news. The rows it returns are written in batches by recorder.ts.
+ */
+import type { SubmitOutcome } from "#channels/index.ts";
+import { classOfNumber } from "#policy/index.ts";
+import type { EntryKey, ReturnedEntry } from "./lane-store.ts";
+import type { Parcel } from "./parcel.ts";
+import { deliveryPolicies, type MessageErrorCode, numberOfError, type StateName, states } from "./state.ts";
+import type { NewDecision } from "./store.ts";
+import type { Submission } from "./submission-store.ts";
+import type { Transition } from "./transition-store.ts";
+
+export interface Effects {
+	readonly transition?: Transition;
+	readonly submissions?: readonly Submission[];
+	/** The lane entry is done with. */
+	readonly finished?: EntryKey;
+	/** The lane entry waits again. */
+	readonly returned?: ReturnedEntry;
+	readonly decision?: NewDecision;
+}
+
+export interface EffectContext {
+	readonly nowMs: number;
+	readonly eventId: () => string;
+	/** The next route for a message that this route could not take. */
+	readonly nextRoute: (parcel: Parcel) => string;
+	readonly unknownReconcileMs: number;
+	/** Uniform in [0, 1): spreads retries. */
+	readonly fraction: () => number;
+}
+
+/** Submits of one message before we give up: the first and four retries. */
+export const attemptsMax = 5;
+
+export function policyOf(classNumber: number): "at_least_once" | "at_most_once" {
+	const name = classOfNumber(classNumber);
+	return name === undefined ? "at_most_once" : deliveryPolicies[name];
+}
+
+export function afterSubmit(parcel: Parcel, outcome: SubmitOutcome, context: EffectContext): Effects {
+	switch (outcome.kind) {
+		case "accepted":
+			return { ...end(parcel, "sent", context), submissions: submissionsOf(parcel, outcome.carrierIds, context) };
+		case "unsent":
+			return { returned: wait(parcel, { dueAtMs: context.nowMs + 250, routeId: context.nextRoute(parcel) }) };
+		case "unknown":
+			return { ...afterUnknown(parcel, context), submissions: submissionsOf(parcel, outcome.carrierIds, context) };
+		case "refused":
+			return afterRefusal(parcel, outcome, context);
+	}
+}
+
+function afterRefusal(parcel: Parcel, outcome: Extract<SubmitOutcome, { kind: "refused" }>, context: EffectContext): Effects {
+	// Some parts of a long message are with the carrier already: sending all again may show them twice.
+	if (outcome.carrierIds.length > 0 && outcome.disposition !== "permanent" && policyOf(parcel.class) === "at_most_once")
+		return end(parcel, "failed", context, "blocked_by_carrier", outcome.name);
+	const possibleDuplicate = parcel.possibleDuplicate || outcome.carrierIds.length > 0;
+	if (outcome.disposition === "throttled")
+		return { returned: wait(parcel, { dueAtMs: context.nowMs + 500 + context.fraction() * 1_000, possibleDuplicate }) };
+	if (outcome.disposition === "permanent") return end(parcel, "failed", context, errorOfStatus(outcome.commandStatus), outcome.name);
+	if (parcel.attempt + 1 >= attemptsMax) return end(parcel, "failed", context, "provider_unavailable", outcome.name);
+	return {
+		returned: wait(parcel, {
+			dueAtMs: context.nowMs + retryDelayMs(parcel.attempt, context.fraction()), attempt: parcel.attempt + 1,
+			routeId: context.nextRoute(parcel), possibleDuplicate,
+		}),
+	};
+}
+
+/** The carrier may or may not have the message. Also after a crash, for every entry of a started batch. */
+export function afterUnknown(parcel: Pick<Parcel, "tenantId" | "environment" | "messageId" | "class" | "attempt" | "routeId" | "possibleDuplicate">, context: Pick<EffectContext, "nowMs" | "eventId" | "unknownReconcileMs">): Effects {
+	const again = policyOf(parcel.class) === "at_least_once" && parcel.attempt + 1 < attemptsMax;
+	return {
+		transition: transitionOf(parcel, "unknown", context),
+		returned: wait(parcel, {
+			dueAtMs: context.nowMs + context.unknownReconcileMs, attempt: parcel.attempt + 1,
+			possibleDuplicate: parcel.possibleDuplicate || again, abandoned: !again,
+		}),
+	};
+}
+
+/** Its outcome stayed unknown, and its class is sent at most once. */
+export function afterAbandoning(parcel: Parcel, context: EffectContext): Effects {
+	return end(parcel, "presumed", context, "unknown");
+}
+
+export function afterExpiry(parcel: Parcel, context: EffectContext): Effects {
+	return end(parcel, "expired", context, "expired_waiting");
+}
+
+export function afterDispatchRefusal(parcel: Parcel, error: MessageErrorCode, context: EffectContext): Effects {
+	return end(parcel, "rejected", context, error);
+}
+
+export function afterDeferral(parcel: Parcel, untilMs: number): Effects {
+	return { returned: wait(parcel, { dueAtMs: untilMs }) };
+}
+
+function end(parcel: Parcel, state: StateName, context: Pick<EffectContext, "nowMs" | "eventId">, error?: MessageErrorCode, carrierError?: string): Effects {
+	return {
+		transition: transitionOf(parcel, state, context, error, carrierError),
+		finished: { tenantId: parcel.tenantId, messageId: parcel.messageId },
+	};
+}
+
+function transitionOf(
+	parcel: Pick<Parcel, "tenantId" | "environment" | "messageId" | "possibleDuplicate">,
+	state: StateName,
+	context: Pick<EffectContext, "nowMs" | "eventId">,
+	error?: MessageErrorCode,
+	carrierError?: string,
+): Transition {
+	return {
+		tenantId: parcel.tenantId, environment: parcel.environment, messageId: parcel.messageId, rank: states[state].rank, atMs: context.nowMs,
+		error: error === undefined ? null : numberOfError(error), carrierError: carrierError ?? null,
+		possibleDuplicate: parcel.possibleDuplicate, eventId: context.eventId(),
+	};
+}
+
+function wait(parcel: Pick<Parcel, "tenantId" | "messageId" | "routeId" | "attempt" | "possibleDuplicate">, change: Partial<ReturnedEntry> & { readonly dueAtMs: number }): ReturnedEntry {
+	const { tenantId, messageId, routeId, attempt, possibleDuplicate } = parcel;
+	return { tenantId, messageId, routeId, attempt, possibleDuplicate, abandoned: false, ...change };
+}
+
+function submissionsOf(parcel: Parcel, carrierIds: readonly string[], context: EffectContext): Submission[] {
+	return carrierIds.map((carrierId, i) => ({
+		tenantId: parcel.tenantId, messageId: parcel.messageId, segment: i + 1, segments: parcel.segmented.parts.length,
+		routeId: parcel.routeId, carrierId, submittedAtMs: context.nowMs,
+	}));
+}
+
+/** 1, 4, 16, 64 seconds, ± 25 %. */
+function retryDelayMs(attempt: number, fraction: number): number {
+	return 1_000 * 4 ** Math.min(attempt, 3) * (0.75 + fraction / 2);
+}
+
+/** SMPP v3.4 §5.1.3: the statuses that say more than "no". */
+function errorOfStatus(commandStatus: number): MessageErrorCode {
+	if (commandStatus === 0x0b) return "invalid_destination";
+	if (commandStatus === 0x0a) return "sender_unregistered";
+	if (commandStatus >= 0xc0 && commandStatus <= 0xc4) return "registration_missing";
+	return "blocked_by_carrier";
+}

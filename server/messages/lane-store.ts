@@ -1,0 +1,210 @@
+/**
+ * SQL of the lanes: leases by batch, what a worker needs to send a batch, and what it writes when the
+ * carrier has answered. All under the role waxwing_worker; lanes are read across tenants only through
+ * definer functions that answer with ids.
+ */
+import { sql, type Tx } from "#platform/db.ts";
+
+const makeBatchesStatement = sql(
+	"lanes.make_batches",
+	"insert into dispatch_batches (id, owner, lease_until) select id, $2, to_timestamp($3::float8 / 1000) from unnest($1::uuid[]) as b (id)",
+);
+
+/** Notes batches as held by `owner`. Also run by the accepting side, in the commit that hands over. */
+export function makeBatches(tx: Tx, ids: readonly string[], owner: string, leaseUntilMs: number): void {
+	if (ids.length > 0) tx.post(makeBatchesStatement, [ids, owner, leaseUntilMs]);
+}
+
+const startBatchesStatement = sql(
+	"lanes.start_batches",
+	`update dispatch_batches set started_at = to_timestamp($3::float8 / 1000), lease_until = to_timestamp($4::float8 / 1000)
+	where id = any ($1::uuid[]) and owner = $2 and (started_at is null or started_at = to_timestamp($3::float8 / 1000)) and lease_until > to_timestamp($3::float8 / 1000) returning id`,
+);
+
+/**
+ * Marks batches as started, before any of their bytes leave. Returns those that are still ours: a holder
+ * whose lease has run out must not send.
+ */
+export async function startBatches(tx: Tx, ids: readonly string[], owner: string, nowMs: number, leaseUntilMs: number): Promise<Set<string>> {
+	const rows = await tx.query<{ id: string }>(startBatchesStatement, [ids, owner, nowMs, leaseUntilMs]);
+	return new Set(rows.map((row) => row.id));
+}
+
+const renewStatement = sql(
+	"lanes.renew",
+	"update dispatch_batches set lease_until = to_timestamp($3::float8 / 1000) where id = any ($1::uuid[]) and owner = $2",
+);
+
+export function renewLeases(tx: Tx, ids: readonly string[], owner: string, leaseUntilMs: number): void {
+	if (ids.length > 0) tx.post(renewStatement, [ids, owner, leaseUntilMs]);
+}
+
+const dropBatchesStatement = sql("lanes.drop_batches", "delete from dispatch_batches where id = any ($1::uuid[])");
+
+export function dropBatches(tx: Tx, ids: readonly string[]): void {
+	if (ids.length > 0) tx.post(dropBatchesStatement, [ids]);
+}
+
+const tenantsStatement = sql("lanes.tenants", "select t as tenant_id from wx.lane_tenants($1, $2::smallint, to_timestamp($3::float8 / 1000), $4) as t");
+
+/** Tenants that have due work in a lane, at most `most`. */
+export async function tenantsWaiting(tx: Tx, routeId: string, classNumber: number, nowMs: number, most: number): Promise<string[]> {
+	const rows = await tx.query<{ tenant_id: string }>(tenantsStatement, [routeId, classNumber, nowMs, most]);
+	return rows.map((row) => row.tenant_id);
+}
+
+const leaseStatement = sql(
+	"lanes.lease",
+	`select message_id, attempt, possible_duplicate, abandoned, environment
+	from wx.lease_lane($1, $2::smallint, $3, to_timestamp($4::float8 / 1000), $5, $6)`,
+);
+
+export interface LeasedEntry {
+	readonly message_id: string;
+	readonly attempt: number;
+	readonly possible_duplicate: boolean;
+	readonly abandoned: boolean;
+	readonly environment: "live" | "test";
+}
+
+export interface LeaseRequest {
+	readonly routeId: string;
+	readonly class: number;
+	readonly tenantId: string;
+	readonly batchId: string;
+	readonly most: number;
+}
+
+export function leaseEntries(tx: Tx, request: LeaseRequest, nowMs: number): Promise<LeasedEntry[]> {
+	return tx.query<LeasedEntry>(leaseStatement, [request.routeId, request.class, request.tenantId, nowMs, request.most, request.batchId]);
+}
+
+const loadStatement = sql(
+	"lanes.load",
+	`select m.tenant_id, m.id, m.environment::text as environment, m.class, m.address_index, m.sender_index, m.sealed, m.country, m.dlt_template_id,
+		m.expires_at, c.ruleset, c.valid_until, c.seal
+	from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, id)
+	join messages m on m.tenant_id = k.tenant_id and m.id = k.id
+	join clearances c on c.tenant_id = k.tenant_id and c.message_id = k.id`,
+);
+
+export interface LoadedMessage {
+	readonly tenant_id: string;
+	readonly id: string;
+	readonly environment: "live" | "test";
+	readonly class: number;
+	readonly address_index: Buffer;
+	readonly sender_index: Buffer;
+	readonly sealed: Buffer;
+	readonly country: string;
+	readonly dlt_template_id: string | null;
+	readonly expires_at: Date;
+	readonly ruleset: string;
+	readonly valid_until: Date;
+	readonly seal: Buffer;
+}
+
+export function loadMessages(tx: Tx, tenantIds: readonly string[], ids: readonly string[]): Promise<LoadedMessage[]> {
+	return tx.query<LoadedMessage>(loadStatement, [tenantIds, ids]);
+}
+
+export interface EntryKey {
+	readonly tenantId: string;
+	readonly messageId: string;
+}
+
+const finishStatement = sql(
+	"lanes.finish",
+	`delete from lane_entries l using unnest($1::uuid[], $2::uuid[]) as k (tenant_id, message_id)
+	where l.tenant_id = k.tenant_id and l.message_id = k.message_id`,
+);
+
+/** The entry is done with: the message has left, or never will. */
+export function finishEntries(tx: Tx, keys: readonly EntryKey[]): void {
+	if (keys.length > 0) tx.post(finishStatement, [keys.map((key) => key.tenantId), keys.map((key) => key.messageId)]);
+}
+
+export interface ReturnedEntry extends EntryKey {
+	readonly routeId: string;
+	readonly dueAtMs: number;
+	readonly attempt: number;
+	readonly possibleDuplicate: boolean;
+	readonly abandoned: boolean;
+}
+
+const returnStatement = sql(
+	"lanes.return",
+	`update lane_entries l set batch_id = null, route_id = r.route_id, due_at = to_timestamp(r.due_ms / 1000), attempt = r.attempt,
+		possible_duplicate = r.possible_duplicate, abandoned = r.abandoned
+	from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::smallint[], $6::boolean[], $7::boolean[])
+		as r (tenant_id, message_id, route_id, due_ms, attempt, possible_duplicate, abandoned)
+	where l.tenant_id = r.tenant_id and l.message_id = r.message_id`,
+);
+
+/** The entry waits again: for a retry, another route, or the opening of a window. */
+export function returnEntries(tx: Tx, rows: readonly ReturnedEntry[]): void {
+	if (rows.length === 0) return;
+	const column = <K extends keyof ReturnedEntry>(name: K): ReturnedEntry[K][] => rows.map((row) => row[name]);
+	tx.post(returnStatement, [
+		column("tenantId"), column("messageId"), column("routeId"), column("dueAtMs"), column("attempt"), column("possibleDuplicate"), column("abandoned"),
+	]);
+}
+
+const releaseStatement = sql(
+	"lanes.release",
+	"update lane_entries set batch_id = null where tenant_id = any ($1::uuid[]) and batch_id = any ($2::uuid[])",
+);
+
+/** Entries of batches that were never started wait again. */
+export function releaseEntries(tx: Tx, tenantIds: readonly string[], batchIds: readonly string[]): void {
+	if (batchIds.length > 0) tx.post(releaseStatement, [tenantIds, batchIds]);
+}
+
+const clearAgainStatement = sql(
+	"lanes.clear_again",
+	`update clearances c set ruleset = n.ruleset, valid_until = to_timestamp(n.valid_ms / 1000), seal = n.seal
+	from unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::bytea[]) as n (tenant_id, message_id, ruleset, valid_ms, seal)
+	where c.tenant_id = n.tenant_id and c.message_id = n.message_id`,
+);
+
+/** Stores clearances that dispatch had minted anew. */
+export function updateClearances(
+	tx: Tx,
+	rows: readonly (EntryKey & { readonly ruleset: string; readonly validUntilMs: number; readonly seal: Buffer })[],
+): void {
+	if (rows.length === 0) return;
+	tx.post(clearAgainStatement, [
+		rows.map((row) => row.tenantId), rows.map((row) => row.messageId), rows.map((row) => row.ruleset),
+		rows.map((row) => row.validUntilMs), rows.map((row) => row.seal),
+	]);
+}
+
+// Recovery ----------------------------------------------------------------------------------------------------
+
+const expiredStatement = sql("lanes.expired", "select batch_id, started from wx.expired_batches(to_timestamp($1::float8 / 1000), $2)");
+
+/** Batches whose lease ended before `atMs`, locked for this transaction. */
+export function expiredBatches(tx: Tx, atMs: number, most: number): Promise<{ batch_id: string; started: boolean }[]> {
+	return tx.query(expiredStatement, [atMs, most]);
+}
+
+const entriesOfStatement = sql(
+	"lanes.entries_of",
+	`select b.id as batch_id, e.tenant_id, e.message_id, e.route_id, e.class, e.attempt, e.environment, e.possible_duplicate
+	from unnest($1::uuid[]) as b (id), lateral wx.entries_of_batch(b.id) e`,
+);
+
+export interface HeldEntry {
+	readonly batch_id: string;
+	readonly tenant_id: string;
+	readonly message_id: string;
+	readonly route_id: string;
+	readonly class: number;
+	readonly attempt: number;
+	readonly environment: "live" | "test";
+	readonly possible_duplicate: boolean;
+}
+
+export function entriesOfBatches(tx: Tx, batchIds: readonly string[]): Promise<HeldEntry[]> {
+	return tx.query<HeldEntry>(entriesOfStatement, [batchIds]);
+}

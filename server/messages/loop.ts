@@ -1,0 +1,44 @@
+/** A chore that repeats until it is stopped: waits between steps, never overlaps itself, survives failures. */
+import type { Log } from "#platform/log.ts";
+
+export interface LoopParts {
+	readonly log: Log;
+	readonly name: string;
+	readonly everyMs: number;
+	/** True asks to be called again soon. */
+	readonly step: () => Promise<boolean | void>;
+}
+
+const againMs = 5;
+
+export function startLoop({ log, name, everyMs, step }: LoopParts): { stop(): Promise<void> } {
+	let stopping = false;
+	let wake: (() => void) | undefined;
+	const pause = (ms: number): Promise<void> =>
+		new Promise((resolve) => {
+			const timer = setTimeout(resolve, ms);
+			timer.unref();
+			wake = () => {
+				clearTimeout(timer);
+				resolve();
+			};
+		});
+	const running = (async () => {
+		while (!stopping) {
+			let again: boolean | void = false;
+			try {
+				again = await step();
+			} catch (error) {
+				log.error({ event: name, err: error }, "a chore failed; it will be tried again");
+			}
+			if (!stopping) await pause(again === true ? againMs : everyMs);
+		}
+	})();
+	return {
+		stop() {
+			stopping = true;
+			wake?.();
+			return running;
+		},
+	};
+}

@@ -1,0 +1,102 @@
+/**
+ * A message as the API shows it: the SDK's SmsMessage with our additions (`decision`, `scheduled_at`,
+ * `possible_duplicate`). Opens sealed contents; the tenant's keys must be warm.
+ */
+import type { Scope } from "#platform/db.ts";
+import { showId } from "#platform/ids.ts";
+import { classOfNumber } from "#policy/index.ts";
+import type { Vault } from "#vault/index.ts";
+import type { Accepted } from "./accept.ts";
+import type { Sealed } from "./parcel.ts";
+import { placeOf } from "./prepare.ts";
+import { errorOfNumber, numberOfError, stateOfRank, states } from "./state.ts";
+import type { StoredMessage } from "./store.ts";
+
+export const messagePrefix = "msg";
+
+/** The text of a one-time code is not shown again: whoever may read the log must not be able to log in. */
+const redacted = "**REDACTED**";
+
+const sdkCategory = { authentication: "authentication", transactional: "transactional", service: "service", promotional: "marketing" } as const;
+
+export function renderStored(vault: Vault, scope: Scope, row: StoredMessage, nowMs: number): Record<string, unknown> {
+	const [address, sender, text, tags, metadata, , smartEncoding] = vault.openJson<Sealed>(placeOf(scope, row.id), row.sealed);
+	const messageClass = classOfNumber(row.class) ?? "service";
+	const rank = rankOf(row, nowMs);
+	const message: Record<string, unknown> = {
+		id: showId(messagePrefix, row.id),
+		direction: row.inbound ? "inbound" : "outbound",
+		status: stateOfRank(rank).status,
+		to: row.inbound ? sender : address,
+		from: row.inbound ? address : sender,
+		text: messageClass === "authentication" && !row.inbound ? redacted : text,
+		category: row.inbound ? null : sdkCategory[messageClass],
+		segments: { count: row.segments, encoding: row.encoding === 0 ? "GSM_7BIT" : "UCS2", characters: row.characters },
+		cost: null,
+		tags: tags ?? [],
+		metadata: metadata ?? {},
+		created_at: row.created_at.toISOString(),
+		sent_at: row.sent_at?.toISOString() ?? null,
+		delivered_at: rank === states.delivered.rank ? (row.changed_at?.toISOString() ?? null) : null,
+	};
+	if (row.inbound) return message;
+	message["options"] = { smart_encoding: smartEncoding };
+	message["validity_period"] = Math.round((row.expires_at.getTime() - (row.scheduled_at ?? row.created_at).getTime()) / 1000);
+	message["scheduled_at"] = rank === states.scheduled.rank ? (row.due_at?.toISOString() ?? null) : (row.scheduled_at?.toISOString() ?? null);
+	message["possible_duplicate"] = row.possible_duplicate ?? false;
+	if (row.error !== null && row.changed_at !== null) message["last_error"] = renderError(row.error, row.carrier_error, row.changed_at);
+	return message;
+}
+
+/** Without a stored state a message is waiting: for its time, or for a carrier. */
+function rankOf(row: StoredMessage, nowMs: number): number {
+	if (row.status !== null) return row.status;
+	return row.due_at !== null && row.due_at.getTime() > nowMs ? states.scheduled.rank : states.accepted.rank;
+}
+
+export function renderError(number: number, carrierError: string | null, at: Date): Record<string, unknown> {
+	const { code, says } = errorOfNumber(number);
+	return { code, description: says, carrier_error_code: carrierError, occurred_at: at.toISOString() };
+}
+
+/** The answer to a send, made from what was decided: nothing is read back. */
+export function renderAccepted(accepted: Accepted, atMs: number): Record<string, unknown> {
+	const { draft, decision } = accepted;
+	const scheduled = decision.kind !== "rejected" && decision.dueAtMs > atMs;
+	const message: Record<string, unknown> = {
+		id: showId(messagePrefix, accepted.id),
+		direction: "outbound",
+		status: decision.kind === "rejected" ? "rejected" : scheduled ? "scheduled" : "accepted",
+		to: draft.to,
+		from: draft.from,
+		text: draft.class === "authentication" ? redacted : draft.text,
+		category: sdkCategory[draft.class],
+		segments: { count: draft.segmented.parts.length, encoding: draft.segmented.encoding, characters: draft.characters },
+		cost: null,
+		tags: draft.tags ?? [],
+		metadata: draft.metadata ?? {},
+		created_at: new Date(atMs).toISOString(),
+		sent_at: null,
+		delivered_at: null,
+		options: { smart_encoding: draft.smartEncoding },
+		validity_period: Math.round((draft.expiresAtMs - (draft.scheduledAtMs ?? atMs)) / 1000),
+		scheduled_at: scheduled ? new Date(decision.dueAtMs).toISOString() : null,
+		possible_duplicate: false,
+		decision: renderDecision(decision),
+	};
+	if (decision.kind === "rejected") {
+		message["last_error"] = { ...renderError(numberOfError(decision.error), null, new Date(atMs)), description: decision.sentence };
+	}
+	return message;
+}
+
+function renderDecision(decision: Accepted["decision"]): Record<string, unknown> {
+	switch (decision.kind) {
+		case "accepted":
+			return { outcome: "cleared" };
+		case "deferred":
+			return { outcome: "deferred", until: new Date(decision.dueAtMs).toISOString(), reason: decision.sentence };
+		case "rejected":
+			return { outcome: "refused", rule: decision.ruleId ?? null, reason: decision.sentence, cites: decision.cites };
+	}
+}

@@ -1,0 +1,71 @@
+/**
+ * Chores of the message path, done every so often: leases renewed and expired ones recovered, receipts that
+ * missed their submission matched, messages without news ended, old rows purged, partitions made.
+ */
+import type { Effects } from "./effects.ts";
+import { leaseMs } from "./handover.ts";
+import { renewLeases } from "./lane-store.ts";
+import type { RecoverParts } from "./recover.ts";
+import { recoverBatches } from "./recover.ts";
+import type { IncomingReceipt } from "./receipts.ts";
+import { numberOfError, states } from "./state.ts";
+import { housekeep, overdueMessages, quietSegments, rematchParked } from "./submission-store.ts";
+import { applyTransitions } from "./transition-store.ts";
+
+/** A carrier's last word comes within its validity (48 hours at most) and a day. */
+const newsMaxMs = 72 * 3_600_000;
+/** Carriers that give one receipt for a long message give it for the last segment: how long we wait for the others. */
+const quietMs = 10_000;
+const rowsMax = 1_000;
+
+export interface SweepParts extends RecoverParts {
+	readonly owner: string;
+	/** Batches this process holds. */
+	readonly heldIds: () => readonly string[];
+	readonly receipt: (receipt: IncomingReceipt) => Promise<void>;
+}
+
+export async function renewOwnLeases(parts: SweepParts): Promise<void> {
+	const ids = parts.heldIds();
+	if (ids.length > 0) await parts.worker.inPlatform(async (tx) => renewLeases(tx, ids, parts.owner, parts.clock.now() + leaseMs));
+}
+
+/** Once a second. */
+export async function sweepOften(parts: SweepParts): Promise<void> {
+	await recoverBatches(parts, parts.clock.now());
+	await endQuietSegments(parts);
+	const known = await parts.worker.inPlatform((tx) => rematchParked(tx, rowsMax));
+	await Promise.allSettled(known.map((row) => parts.receipt({
+		routeId: row.route_id, candidates: [row.carrier_id], messageState: row.state, errorCode: row.error_code ?? undefined,
+	})));
+}
+
+/** Long messages whose last segment was delivered while the others stayed without receipts. */
+async function endQuietSegments(parts: SweepParts): Promise<void> {
+	const nowMs = parts.clock.now();
+	await parts.worker.inPlatform(async (tx) => {
+		const rows = await quietSegments(tx, nowMs - quietMs, rowsMax);
+		if (rows.length === 0) return;
+		tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+		applyTransitions(tx, nowMs, rows.map((row) => transition(parts, row, states.delivered.rank, null, nowMs)));
+	});
+}
+
+/** Every few minutes. */
+export async function sweepSeldom(parts: SweepParts): Promise<void> {
+	const nowMs = parts.clock.now();
+	await parts.worker.inPlatform(async (tx) => {
+		const rows = await overdueMessages(tx, nowMs - newsMaxMs, rowsMax);
+		if (rows.length === 0) return;
+		tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+		applyTransitions(tx, nowMs, rows.map((row) => transition(parts, row, states.presumed.rank, numberOfError("unknown"), nowMs)));
+	});
+	await housekeep(parts.worker, nowMs);
+}
+
+function transition(parts: SweepParts, row: { tenant_id: string; message_id: string; environment: string }, rank: number, error: number | null, nowMs: number): NonNullable<Effects["transition"]> {
+	return {
+		tenantId: row.tenant_id, messageId: row.message_id, environment: row.environment, rank, atMs: nowMs, error,
+		carrierError: null, possibleDuplicate: false, eventId: parts.ids.next(),
+	};
+}

@@ -1,0 +1,77 @@
+/**
+ * The one statement that changes the state of messages: forward only, with its timeline entry and its
+ * outbox row, for a whole batch of any number of tenants.
+ */
+import { sql, type Tx } from "#platform/db.ts";
+
+export interface Transition {
+	readonly tenantId: string;
+	readonly messageId: string;
+	readonly environment: string;
+	/** The new state's rank. */
+	readonly rank: number;
+	readonly atMs: number;
+	/** Number of a message error, or null. */
+	readonly error: number | null;
+	/** The carrier's own code, letters, digits, dot, dash, underscore; at most 40. */
+	readonly carrierError: string | null;
+	readonly possibleDuplicate: boolean;
+	readonly eventId: string;
+}
+
+const applyStatement = sql(
+	"messages.apply",
+	`with input as (
+		select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::float8[], $6::smallint[], $7::text[], $8::boolean[], $9::uuid[])
+			as i (tenant_id, message_id, environment, status, at_ms, error, carrier_error, possible_duplicate, event_id)
+	), applied as (
+		insert into message_states as s (tenant_id, message_id, environment, status, changed_at, sent_at, error, carrier_error, possible_duplicate)
+		select tenant_id, message_id, environment, status, to_timestamp(at_ms / 1000),
+			case when status in (20, 40, 41) then to_timestamp(at_ms / 1000) end, error, carrier_error, possible_duplicate
+		from input order by tenant_id, message_id
+		on conflict (tenant_id, message_id) do update set status = excluded.status, changed_at = excluded.changed_at,
+			sent_at = coalesce(s.sent_at, excluded.sent_at), error = excluded.error, carrier_error = excluded.carrier_error,
+			possible_duplicate = s.possible_duplicate or excluded.possible_duplicate
+		where excluded.status > s.status and s.status < 40
+		returning s.tenant_id, s.message_id, s.status
+	), logged as (
+		insert into message_events (tenant_id, message_id, id, environment, status, occurred_at, error, carrier_error)
+		select i.tenant_id, i.message_id, i.event_id, i.environment, i.status, to_timestamp(i.at_ms / 1000), i.error, i.carrier_error
+		from input i join applied a on a.tenant_id = i.tenant_id and a.message_id = i.message_id and a.status = i.status
+		returning tenant_id, message_id, id, environment, status
+	), posted as (
+		insert into outbox (tenant_id, id, environment, topic, refs, created_at)
+		select tenant_id, (array_agg(id order by id))[1], environment, 'sms', jsonb_agg(jsonb_build_array(message_id, id, status) order by id),
+			to_timestamp($10::float8 / 1000)
+		from logged group by tenant_id, environment
+	)
+	select tenant_id, message_id, status from applied`,
+);
+
+/**
+ * Applies transitions; those that would go back, or out of a final state, are left out. A message may occur
+ * several times: each occurrence goes in a statement of its own, in order.
+ */
+export function applyTransitions(tx: Tx, nowMs: number, transitions: readonly Transition[]): void {
+	for (const layer of layersOf(transitions)) {
+		const column = <K extends keyof Transition>(name: K): Transition[K][] => layer.map((one) => one[name]);
+		tx.post(applyStatement, [
+			column("tenantId"), column("messageId"), column("environment"), column("rank"), column("atMs"), column("error"),
+			column("carrierError"), column("possibleDuplicate"), column("eventId"), nowMs,
+		]);
+	}
+}
+
+/** Splits so that no message is twice in a layer (one INSERT … ON CONFLICT may touch a row once). */
+export function layersOf<T extends { readonly messageId: string }>(items: readonly T[]): T[][] {
+	const layers: T[][] = [];
+	const seen = new Map<string, number>();
+	for (const item of items) {
+		const depth = seen.get(item.messageId) ?? 0;
+		seen.set(item.messageId, depth + 1);
+		const layer = layers[depth];
+		if (layer === undefined) layers.push([item]);
+		else layer.push(item);
+	}
+	return layers;
+}

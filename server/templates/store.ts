@@ -1,0 +1,138 @@
+/**
+ * SQL of senders. The gatherer serves the message path under both roles. Who owns a sender among all
+ * tenants is a row of `sender_owners` under a platform index: its key is the one arbiter.
+ */
+import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import type { SenderKind } from "./sender.ts";
+
+export interface IndexKey {
+	readonly tenantId: string;
+	readonly environment: Environment;
+	/** Blind index, 32 bytes. */
+	readonly index: Buffer;
+}
+
+const sendersAmongStatement = sql(
+	"templates.senders_among",
+	`select k.ord, s.active
+	from unnest($1::uuid[], $2::text[], $3::bytea[]) with ordinality as k (tenant_id, environment, address_index, ord)
+	join senders s on s.tenant_id = k.tenant_id and s.environment = k.environment and s.address_index = k.address_index`,
+);
+
+/**
+ * Which of these senders are registered to their tenant, by `tenantId/environment/base64(index)`; one
+ * that is not registered is not there.
+ */
+export async function sendersAmong(
+	tx: Tx,
+	keys: readonly IndexKey[],
+): Promise<Map<string, { readonly active: boolean }>> {
+	if (keys.length === 0) return new Map();
+	const rows = await tx.query<{ ord: number; active: boolean }>(sendersAmongStatement, [
+		keys.map((key) => key.tenantId),
+		keys.map((key) => key.environment),
+		keys.map((key) => key.index),
+	]);
+	return new Map(
+		rows.map(({ ord, active }) => {
+			const { tenantId, environment, index } = keys[ord - 1] as IndexKey;
+			return [`${tenantId}/${environment}/${index.toString("base64")}`, { active }];
+		}),
+	);
+}
+
+export interface SenderRow {
+	readonly id: string;
+	readonly addressSealed: Buffer;
+	readonly kind: SenderKind;
+	readonly active: boolean;
+	readonly createdAt: number;
+}
+
+export interface NewSender {
+	readonly id: string;
+	readonly addressIndex: Buffer;
+	readonly addressSealed: Buffer;
+	/** Blind index of the owner key under the platform's key. */
+	readonly platformIndex: Buffer;
+	readonly kind: SenderKind;
+	readonly atMs: number;
+}
+
+const insertSenderStatement = sql(
+	"templates.insert_sender",
+	`insert into senders (tenant_id, environment, id, address_index, address_sealed, kind, created_at)
+	values ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000)) on conflict do nothing returning id`,
+);
+const insertOwnerStatement = sql(
+	"templates.insert_owner",
+	`insert into sender_owners (tenant_id, environment, sender_id, platform_index) values ($1, $2, $3, $4)
+	on conflict do nothing returning sender_id`,
+);
+
+/** Whether the sender is now the tenant's; if not, the caller rolls back. */
+export async function insertSender(tx: Tx, scope: Scope, row: NewSender): Promise<boolean> {
+	const { tenantId, environment } = scope;
+	const { id, addressIndex, addressSealed, kind, atMs, platformIndex } = row;
+	const inserted = await tx.query(insertSenderStatement, [
+		tenantId,
+		environment,
+		id,
+		addressIndex,
+		addressSealed,
+		kind,
+		atMs,
+	]);
+	if (inserted.length === 0) return false;
+	const owned = await tx.query(insertOwnerStatement, [tenantId, environment, id, platformIndex]);
+	return owned.length === 1;
+}
+
+const countSendersStatement = sql(
+	"templates.count_senders",
+	"select count(*)::integer as count from senders where tenant_id = $1 and environment = $2",
+);
+
+export async function countSenders(tx: Tx, scope: Scope): Promise<number> {
+	const values = [scope.tenantId, scope.environment];
+	return (await tx.query<{ count: number }>(countSendersStatement, values))[0]?.count ?? 0;
+}
+
+const senderColumns = `id, address_sealed as "addressSealed", kind, active,
+	(extract(epoch from created_at) * 1000)::float8 as "createdAt"`;
+
+const listSendersStatement = sql(
+	"templates.list_senders",
+	`select ${senderColumns} from senders
+	where tenant_id = $1 and environment = $2 and ($3::uuid is null or id < $3) order by id desc limit $4`,
+);
+const listSendersBeforeStatement = sql(
+	"templates.list_senders_before",
+	`select ${senderColumns} from senders
+	where tenant_id = $1 and environment = $2 and id > $3::uuid order by id asc limit $4`,
+);
+
+export interface PageQuery {
+	/** Id of the row after (older than) or before (newer than) which to read; at most one is given. */
+	readonly after: string | undefined;
+	readonly before: string | undefined;
+	readonly limit: number;
+}
+
+/** Newest first; with `before`, nearest first. */
+export function listSenders(tx: Tx, scope: Scope, page: PageQuery): Promise<SenderRow[]> {
+	const statement = page.before === undefined ? listSendersStatement : listSendersBeforeStatement;
+	const from = page.before ?? page.after ?? null;
+	return tx.query(statement, [scope.tenantId, scope.environment, from, page.limit]);
+}
+
+const deleteSenderStatement = sql(
+	"templates.delete_sender",
+	"delete from senders where tenant_id = $1 and environment = $2 and id = $3 returning id",
+);
+
+/** Its ownership goes with it. False when there was none. */
+export async function deleteSender(tx: Tx, scope: Scope, id: string): Promise<boolean> {
+	const values = [scope.tenantId, scope.environment, id];
+	return (await tx.query(deleteSenderStatement, values)).length === 1;
+}

@@ -1,0 +1,6 @@
+export { digest, equalBytes, hashSecret, type Part } from "./digest.ts";
+export type { Place, PlatformPlace } from "./place.ts";
+export { openRootKey, type RootKey, RootKeyError, type RootKeyOptions } from "./root-key.ts";
+export { createVault, type Vault, type VaultParts } from "./vault.ts";
+export { VaultError, type VaultReason } from "./vault-error.ts";
+export { signWebhook } from "./webhook-signature.ts";

@@ -1,0 +1,85 @@
+/**
+ * The two loops of webhooks: from the outbox to deliveries, and from deliveries to receivers. Each works while
+ * there is work, then waits for a poke or a fifth of a second. Owns every timer it sets.
+ */
+import { createDeliverer, type DeliverParts } from "./deliver.ts";
+import { fanOut } from "./fan-out.ts";
+import { pause } from "./pause.ts";
+
+export type WebhookParts = DeliverParts;
+
+export interface StartedWebhooks {
+	/** Says that something may be waiting in the outbox. */
+	poke(): void;
+	/** No new work, in-flight requests settled; those that take longer than `graceMs` (5 s) are broken off. */
+	stop(graceMs?: number): Promise<void>;
+}
+
+const idleMs = 200;
+/** After a failure, and at most between two looks. */
+const failedMs = 2_000;
+
+export function startWebhooks(parts: WebhookParts): StartedWebhooks {
+	const deliverer = createDeliverer(parts, () => delivery.poke());
+	const delivery: Loop = startLoop(parts, "webhooks.deliver", () => deliverer.step());
+	const outbox = startLoop(parts, "webhooks.fan_out", async () => {
+		const { outboxRows, deliveries } = await fanOut(parts);
+		if (deliveries > 0) delivery.poke();
+		return outboxRows;
+	});
+	return {
+		poke: outbox.poke,
+		async stop(graceMs = 5_000) {
+			await outbox.stop();
+			await Promise.all([delivery.stop(), deliverer.stop(graceMs)]);
+			// A step that was leasing when told to stop has given back what it got.
+			await deliverer.settled();
+		},
+	};
+}
+
+interface Loop {
+	poke(): void;
+	stop(): Promise<void>;
+}
+
+/** Runs `step` again at once while it finds work. What costs more when idle is done less often. */
+function startLoop(
+	{ clock, log }: Pick<WebhookParts, "clock" | "log">,
+	name: string,
+	step: () => Promise<number>,
+): Loop {
+	let stopping = false;
+	let poked = false;
+	let sleeping = new AbortController();
+	const wake = (): void => {
+		poked = true;
+		sleeping.abort();
+	};
+	const run = async (): Promise<void> => {
+		while (!stopping) {
+			poked = false;
+			const began = clock.elapsed();
+			let wait = idleMs;
+			try {
+				if ((await step()) > 0) continue;
+				wait = Math.min(failedMs, Math.max(idleMs, 10 * (clock.elapsed() - began)));
+			} catch (err) {
+				log.error({ event: name, err }, "webhooks cannot work; trying again");
+				wait = failedMs;
+			}
+			if (poked || stopping) continue;
+			sleeping = new AbortController();
+			await pause(wait, sleeping.signal);
+		}
+	};
+	const running = run();
+	return {
+		poke: wake,
+		async stop() {
+			stopping = true;
+			wake();
+			await running;
+		},
+	};
+}

@@ -1,0 +1,41 @@
+/**
+ * A fresh, migrated database per test file, cloned from a template on the server that `tools/test.ts`
+ * started. `app` and `worker` have exactly the rights they have in production; `admin` is the superuser.
+ */
+import { after } from "node:test";
+import { type Admin, connectAdmin, type Database, openDatabase } from "#platform/db.ts";
+
+export interface TestDatabase {
+	readonly name: string;
+	readonly app: Database;
+	readonly worker: Database;
+	readonly admin: Admin;
+	readonly url: (user: string, password: string) => string;
+}
+
+const serverVariable = "WAXWING_TEST_SERVER";
+
+/** Makes the database and removes it when the file's tests are done. Run by `node tools/test.ts FILE…`. */
+export async function testDatabase(): Promise<TestDatabase> {
+	const server = process.env[serverVariable];
+	if (server === undefined) throw new Error("no test server: run `npm test` or `node tools/test.ts FILE…`");
+	const { host, port, user, password } = JSON.parse(server) as Record<string, string>;
+	const at = { ...(host === undefined ? {} : { host }), port: Number(port), applicationName: "test" };
+	const name = `t_${process.pid}_${Math.floor(performance.now() * 1000)}`;
+	const root = await connectAdmin({ ...at, user: user ?? "", password: password ?? "", database: "postgres" });
+	await root.run(`create database ${name} template waxwing_template`);
+	const open = (login: string): Database => openDatabase({ ...at, user: login, password: login, database: name, max: 8 });
+	const made = {
+		name,
+		app: open("wx_test_app"),
+		worker: open("wx_test_worker"),
+		admin: await connectAdmin({ ...at, user: user ?? "", password: password ?? "", database: name }),
+		url: (login: string, secret: string) => `postgresql://${login}:${encodeURIComponent(secret)}@/${name}?host=${encodeURIComponent(host ?? "")}&port=${port}`,
+	};
+	after(async () => {
+		await Promise.all([made.app.close(), made.worker.close(), made.admin.close()]);
+		await root.run(`drop database ${name} with (force)`);
+		await root.close();
+	});
+	return made;
+}
