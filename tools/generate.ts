@@ -7,22 +7,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { settings } from "#platform/config.ts";
 import { catalogue } from "#platform/errors.ts";
-import type { Route } from "#platform/http.ts";
-import { type ApiInfo, openApiOf } from "#platform/http-openapi.ts";
+import { openApiOf } from "#platform/http-openapi.ts";
+import { declaredRoutes, openApiInfo } from "#processes/routes.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-interface RoutesModule {
-	readonly declaredRoutes: () => readonly Route[];
-	readonly apiInfo?: ApiInfo;
-}
-
-async function openApi(): Promise<string> {
-	const path = join(root, "server/processes/routes.ts");
-	const { declaredRoutes, apiInfo } = (await import(path)) as RoutesModule;
-	const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-	const info = apiInfo ?? { title: "Waxwing API", version, description: "" };
-	return `${JSON.stringify(openApiOf(declaredRoutes(), info), undefined, "\t")}\n`;
+function openApi(): string {
+	return `${JSON.stringify(openApiOf(declaredRoutes(), openApiInfo), undefined, "\t")}\n`;
 }
 
 /** Text that may stand in a cell of a Markdown table. */
@@ -85,16 +76,16 @@ Generated from \`server/platform/errors.ts\` by \`npm run generate\`.
 `;
 }
 
-async function main(): Promise<void> {
+function main(): void {
 	const checking = process.argv.includes("--check");
-	const files: [path: string, make: () => string | Promise<string>][] = [
+	const files: [path: string, make: () => string][] = [
 		["docs/operations/configuration.md", configurationPage],
 		["docs/guides/errors.md", errorsPage],
 		["openapi.json", openApi],
 	];
 	const stale: string[] = [];
 	for (const [path, make] of files) {
-		const text = await make();
+		const text = make();
 		const target = join(root, path);
 		if (existsSync(target) && readFileSync(target, "utf8") === text) continue;
 		stale.push(path);
@@ -109,4 +100,4 @@ async function main(): Promise<void> {
 	if (checking) process.exitCode = 1;
 }
 
-await main();
+main();

@@ -24,12 +24,22 @@ async function withServer<T>(work: (server: Server) => Promise<T>): Promise<T> {
 	const given = process.env["WAXWING_TEST_POSTGRES"];
 	if (given !== undefined) {
 		const url = new URL(given);
-		return work({ host: url.searchParams.get("host") ?? url.hostname, port: Number(url.port || 5432), user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) });
+		return work({
+			host: url.searchParams.get("host") ?? url.hostname,
+			port: Number(url.port || 5432),
+			user: decodeURIComponent(url.username),
+			password: decodeURIComponent(url.password),
+		});
 	}
 	const dataDir = mkdtempSync(join(tmpdir(), "waxwing-test-"));
 	const embedded = await startEmbeddedPostgres({ dataDir, random: systemRandom(), noFsync: true });
 	try {
-		return await work({ host: embedded.host, port: 5432, user: embedded.user, password: embedded.password });
+		return await work({
+			host: embedded.host,
+			port: 5432,
+			user: embedded.user,
+			password: embedded.password,
+		});
 	} finally {
 		await embedded.stop();
 		rmSync(dataDir, { recursive: true, force: true });
@@ -40,8 +50,15 @@ async function makeTemplate(server: Server): Promise<void> {
 	const root = await connectAdmin({ ...server, database: "postgres", applicationName: "test" });
 	await root.run("drop database if exists waxwing_template with (force)");
 	await root.run("create database waxwing_template");
-	const admin = await connectAdmin({ ...server, database: "waxwing_template", applicationName: "test" });
-	await migrate(admin, readMigrations((text) => createHash("sha256").update(text).digest("hex")));
+	const admin = await connectAdmin({
+		...server,
+		database: "waxwing_template",
+		applicationName: "test",
+	});
+	await migrate(
+		admin,
+		readMigrations((text) => createHash("sha256").update(text).digest("hex")),
+	);
 	await makeLogin(admin, "wx_test_app", "waxwing_app", "wx_test_app");
 	await makeLogin(admin, "wx_test_worker", "waxwing_worker", "wx_test_worker");
 	await admin.run("select wx.make_partitions(now())");
@@ -51,15 +68,21 @@ async function makeTemplate(server: Server): Promise<void> {
 
 function filesFor(args: readonly string[]): string[] {
 	const roots = args.length > 0 ? args : ["server", "tests", "tools"];
-	return roots.flatMap((root) => (statSync(root).isDirectory() ? globSync(`${root}/**/*.test.ts`) : [root])).sort();
+	return roots
+		.flatMap((root) => (statSync(root).isDirectory() ? globSync(`${root}/**/*.test.ts`) : [root]))
+		.sort();
 }
 
 const exitCode = await withServer(async (server) => {
 	await makeTemplate(server);
-	const runner = spawn(process.execPath, ["--test", "--test-concurrency=2", "--test-timeout=300000", ...filesFor(process.argv.slice(2))], {
-		stdio: "inherit",
-		env: { ...process.env, WAXWING_TEST_SERVER: JSON.stringify(server) },
-	});
+	const runner = spawn(
+		process.execPath,
+		["--test", "--test-concurrency=2", "--test-timeout=300000", ...filesFor(process.argv.slice(2))],
+		{
+			stdio: "inherit",
+			env: { ...process.env, WAXWING_TEST_SERVER: JSON.stringify(server) },
+		},
+	);
 	return new Promise<number>((resolve) => void runner.once("exit", (code) => resolve(code ?? 1)));
 });
 process.exitCode = exitCode;

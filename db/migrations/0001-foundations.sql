@@ -210,6 +210,7 @@ create table consent_statements (
 	primary key (tenant_id, id)
 );
 create index consent_statements_by_address on consent_statements (tenant_id, environment, channel, address_index, id desc);
+create index consent_statements_revoking_all on consent_statements (tenant_id, environment, address_index) where not granted and coverage = 'all';
 call wx.protect('consent_statements', true, true);
 grant select, insert on consent_statements to waxwing_app;
 grant select, insert on consent_statements to waxwing_worker;
@@ -228,7 +229,8 @@ create table suppressions (
 	ended_reason text check (ended_reason in ('start', 'manual')),
 	primary key (tenant_id, id)
 );
-create unique index suppressions_in_force on suppressions (tenant_id, environment, channel, address_index) where ended_at is null;
+-- By reason: a person's START ends their STOP and leaves what the tenant or a complaint suppressed.
+create unique index suppressions_in_force on suppressions (tenant_id, environment, channel, address_index, reason) where ended_at is null;
 call wx.protect('suppressions', true, true);
 grant select, insert on suppressions to waxwing_app, waxwing_worker;
 grant update (ended_at, ended_reason) on suppressions to waxwing_app, waxwing_worker;
@@ -282,8 +284,26 @@ create index messages_by_address on messages (tenant_id, environment, address_in
 call wx.protect('messages', true, true);
 grant select, insert on messages to waxwing_app, waxwing_worker;
 
--- Every rule's verdict on a message, as letters in the rule set's order (p pass, n not concerned, r refuse,
--- d defer), and what was decided.
+-- A message that every rule in force has passed, with each rule's verdict as letters in the rule set's order
+-- (p pass, n not concerned, r refuse, d defer). Nothing can stand in a lane without a row here. `until` is set
+-- when a rule defers: the clearance then stands, but is not usable before it has been renewed.
+create table clearances (
+	tenant_id uuid not null,
+	message_id uuid not null,
+	environment wx.environment_name not null,
+	ruleset text not null check (ruleset ~ '^[0-9a-z-]{1,40}$'),
+	verdicts text not null check (verdicts ~ '^[pnd]{0,64}$'),
+	until timestamptz,
+	judged_at timestamptz not null,
+	valid_until timestamptz not null,
+	seal bytea not null,
+	primary key (tenant_id, message_id)
+) partition by range (message_id);
+call wx.protect('clearances', true, true);
+grant select, insert on clearances to waxwing_app, waxwing_worker;
+grant update (ruleset, valid_until, seal) on clearances to waxwing_worker;
+
+-- What else was decided: refusals, and judgements on the way out.
 create table decisions (
 	tenant_id uuid not null,
 	message_id uuid not null,
@@ -297,19 +317,6 @@ create table decisions (
 ) partition by range (message_id);
 call wx.protect('decisions', true, true);
 grant select, insert on decisions to waxwing_app, waxwing_worker;
-
--- A message that every rule in force has passed. Nothing can stand in a lane without one.
-create table clearances (
-	tenant_id uuid not null,
-	message_id uuid not null,
-	ruleset text not null check (ruleset ~ '^[0-9a-z-]{1,40}$'),
-	valid_until timestamptz not null,
-	seal bytea not null,
-	primary key (tenant_id, message_id)
-);
-call wx.protect('clearances', false, true);
-grant select, insert, delete on clearances to waxwing_app, waxwing_worker;
-grant update (ruleset, valid_until, seal) on clearances to waxwing_worker;
 
 -- Routes of the platform: how messages leave. The configuration (hosts, passwords) is sealed under the root.
 create table routes (
@@ -428,7 +435,8 @@ create table submissions (
 	primary key (tenant_id, message_id, segment, submitted_at)
 );
 create index submissions_by_carrier on submissions (route_id, carrier_id);
-create index submissions_by_age on submissions (submitted_at);
+-- Rows come in order of time, so a block range index finds the old ones and costs next to nothing.
+create index submissions_by_age on submissions using brin (submitted_at) with (pages_per_range = 32);
 call wx.protect('submissions', false, true);
 create policy owner_matches on submissions to waxwing_owner using (true) with check (true);
 grant select on submissions to waxwing_app;
@@ -498,7 +506,6 @@ create table message_states (
 	possible_duplicate boolean not null default false,
 	primary key (tenant_id, message_id)
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05);
-create index message_states_by_status on message_states (tenant_id, environment, status, message_id desc);
 call wx.protect('message_states', true, true);
 grant select, insert, update on message_states to waxwing_app, waxwing_worker;
 
@@ -535,6 +542,9 @@ create table message_events (
 	carrier_error text check (carrier_error ~ '^[0-9A-Za-z_.-]{0,40}$'),
 	primary key (tenant_id, message_id, id)
 ) partition by range (message_id);
+-- What went wrong is rare and looked for: lists by such a state begin here. What went well has no entry, and
+-- message_states has no index on its state, so that its updates stay on their page.
+create index message_events_of_note on message_events (tenant_id, environment, status, message_id desc) where status not in (20, 40);
 call wx.protect('message_events', true, true);
 grant select, insert on message_events to waxwing_app, waxwing_worker;
 
@@ -674,7 +684,7 @@ language plpgsql security definer set search_path = public, wx as $$
 declare parent text; month timestamptz; name text; made integer := 0;
 begin
 	perform pg_advisory_xact_lock(782364001);
-	foreach parent in array array['messages', 'decisions', 'message_events'] loop
+	foreach parent in array array['messages', 'clearances', 'decisions', 'message_events'] loop
 		for back in -1..2 loop
 			month := (date_trunc('month', at at time zone 'UTC') + make_interval(months => back)) at time zone 'UTC';
 			name := parent || '_' || to_char(month at time zone 'UTC', 'YYYYMM');

@@ -1,3 +1,11 @@
+export { type ChannelRouteParts, channelRoutes } from "./route-admin.ts";
+export {
+	keepRoute,
+	type RouteDeclaration,
+	readRoutes,
+	routesMax,
+	type StoredRoute,
+} from "./route-record.ts";
 export { type Keyword, readKeyword } from "./sms/keywords.ts";
 export { type NumberRead, readNumber } from "./sms/numbers.ts";
 export { join, judgePart, referenceNumber } from "./sms/reassemble.ts";
@@ -17,12 +25,13 @@ export {
 	sourceAddress,
 } from "./sms/smpp/dialect.ts";
 export type { SubmitOutcome } from "./sms/smpp/job.ts";
-export type { LateAnswer } from "./sms/smpp/link.ts";
+export type { LateAnswer } from "./sms/smpp/link-state.ts";
 export type { DeliverSm } from "./sms/smpp/pdu.ts";
 export {
 	type BindEvent,
 	createSmppPool,
 	type Deliver,
+	type PoolHandlers,
 	type PoolState,
 	type SmppPool,
 	type SmppRoute,

@@ -20,11 +20,18 @@ export interface Grant {
 }
 
 /** Records grants of one tenant's environment, in one statement; keys must be warm. */
-export function recordGrants(tx: Tx, vault: Vault, scope: Scope, grants: readonly Grant[], nowMs: number): void {
+export function recordGrants(
+	tx: Tx,
+	vault: Vault,
+	scope: Scope,
+	grants: readonly Grant[],
+	nowMs: number,
+): void {
 	const newest = new Map<string, Grant>();
 	for (const grant of grants) {
 		const known = newest.get(grant.address);
-		if (known === undefined || known.consentedAtMs < grant.consentedAtMs) newest.set(grant.address, grant);
+		if (known === undefined || known.consentedAtMs < grant.consentedAtMs)
+			newest.set(grant.address, grant);
 	}
 	const rows = [...newest.values()].map(({ id, address, source, consentedAtMs }) => ({
 		id,

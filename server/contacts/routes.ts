@@ -238,7 +238,10 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			const { isNew, row } = await db.inTenant(scope, async (tx) => {
 				const { isNew } = await suppressManually(tx, vault, request);
 				const page = { after: undefined, before: undefined, limit: 1 };
-				return { isNew, row: (await listSuppressions(tx, scope, { index }, page))[0] };
+				return {
+					isNew,
+					row: (await listSuppressions(tx, scope, { index, reason: "manual" }, page))[0],
+				};
 			});
 			// Ended by somebody else between our two statements: what the caller wanted did not last.
 			if (row === undefined) throw Fault.of("conflict");

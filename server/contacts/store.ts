@@ -29,11 +29,14 @@ const suppressedAmongStatement = sql(
 		select 1 from suppressions s
 		where s.tenant_id = k.tenant_id and s.environment = k.environment and s.channel = 'sms'
 			and s.address_index = k.address_index and s.ended_at is null
-	) or (
-		select not c.granted and c.coverage = 'all' from consent_statements c
-		where c.tenant_id = k.tenant_id and c.environment = k.environment and c.channel = 'sms'
-			and c.address_index = k.address_index
-		order by ${newestFirst} limit 1
+	) or exists (
+		select 1 from consent_statements c
+		where c.tenant_id = k.tenant_id and c.environment = k.environment and c.address_index = k.address_index
+			and not c.granted and c.coverage = 'all' and c.channel = 'sms' and not exists (
+				select 1 from consent_statements n
+				where n.tenant_id = c.tenant_id and n.environment = c.environment and n.channel = 'sms'
+					and n.address_index = c.address_index and n.consented_at > c.consented_at
+			)
 	)`,
 );
 
@@ -103,15 +106,6 @@ export interface NewSuppression extends IndexKey {
 	readonly atMs: number;
 }
 
-/** What a person says outweighs what the tenant said for them: its manual suppression makes room. */
-const yieldToStopsStatement = sql(
-	"contacts.yield_to_stops",
-	`update suppressions s set ended_at = to_timestamp(n.at_ms / 1000), ended_reason = 'manual'
-	from unnest($1::uuid[], $2::text[], $3::bytea[], $4::float8[]) as n (tenant_id, environment, address_index, at_ms)
-	where s.tenant_id = n.tenant_id and s.environment = n.environment and s.channel = 'sms'
-		and s.address_index = n.address_index and s.ended_at is null and s.reason = 'manual'`,
-);
-
 const insertSuppressionsStatement = sql(
 	"contacts.insert_suppressions",
 	`insert into suppressions (tenant_id, environment, channel, address_index, id, address_sealed, reason, created_at)
@@ -121,15 +115,12 @@ const insertSuppressionsStatement = sql(
 	on conflict do nothing returning id`,
 );
 
-/** Returns the ids of those that are new; an address already suppressed stays as it is. */
+/** Returns the ids of those that are new; an address already suppressed for the reason stays as it is. */
 export async function insertSuppressions(
 	tx: Tx,
 	rows: readonly NewSuppression[],
 ): Promise<string[]> {
 	if (rows.length === 0) return [];
-	const stops = rows.filter(({ reason }) => reason === "stop");
-	if (stops.length > 0)
-		tx.post(yieldToStopsStatement, [...columnsOf(stops), stops.map((row) => row.atMs)]);
 	const inserted = await tx.query<{ id: string }>(insertSuppressionsStatement, [
 		...columnsOf(rows),
 		rows.map((row) => row.id),

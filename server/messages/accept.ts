@@ -15,7 +15,7 @@ import type { Draft } from "./draft.ts";
 import { gatherFacts } from "./facts.ts";
 import type { Handover, HandoverPlan } from "./handover.ts";
 import { makeBatches } from "./lane-store.ts";
-import { type Prepared, prepare } from "./prepare.ts";
+import { type Prepared, prepare, type SenderIndexes } from "./prepare.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal, type MessageErrorCode, numberOfError, states } from "./state.ts";
 import * as store from "./store.ts";
@@ -35,7 +35,13 @@ export interface Accepted {
 	readonly decision:
 		| { readonly kind: "accepted"; readonly dueAtMs: number }
 		| { readonly kind: "deferred"; readonly dueAtMs: number; readonly sentence: string }
-		| { readonly kind: "rejected"; readonly error: MessageErrorCode; readonly sentence: string; readonly ruleId: string | undefined; readonly cites: readonly string[] };
+		| {
+				readonly kind: "rejected";
+				readonly error: MessageErrorCode;
+				readonly sentence: string;
+				readonly ruleId: string | undefined;
+				readonly cites: readonly string[];
+		  };
 }
 
 export type AcceptAnswer =
@@ -50,6 +56,7 @@ export interface AcceptParts {
 	readonly clock: Clock;
 	readonly router: Router;
 	readonly handover: Handover | undefined;
+	readonly senderIndexes: SenderIndexes;
 }
 
 /** A request in work: its rows, made before the transaction. */
@@ -60,18 +67,27 @@ interface Work {
 }
 
 /** Answers in the order of the requests. Throws when nothing was committed. */
-export async function acceptGroup(parts: AcceptParts, requests: readonly AcceptRequest[]): Promise<AcceptAnswer[]> {
+export async function acceptGroup(
+	parts: AcceptParts,
+	requests: readonly AcceptRequest[],
+): Promise<AcceptAnswer[]> {
 	const { vault, clock, db, handover } = parts;
 	await vault.warm([...new Set(requests.map((request) => request.scope.tenantId))]);
 	const nowMs = clock.now();
-	const work = requests.map((request): Work => ({
-		request,
-		prepared: request.drafts.map((draft) => prepare(parts, request.scope, request.keyId, draft, nowMs)),
-		answer: undefined,
-	}));
+	const work = requests.map(
+		(request): Work => ({
+			request,
+			prepared: request.drafts.map((draft) =>
+				prepare(parts, request.scope, request.keyId, draft, nowMs),
+			),
+			answer: undefined,
+		}),
+	);
 	const plan = handover?.plan();
 	try {
-		await db.inTenant((requests[0] as AcceptRequest).scope, (tx) => write(parts, tx, groupByScope(work), nowMs, plan));
+		await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
+			write(parts, tx, groupByScope(work), nowMs, plan),
+		);
 	} catch (error) {
 		plan?.cancel();
 		throw error;
@@ -80,7 +96,13 @@ export async function acceptGroup(parts: AcceptParts, requests: readonly AcceptR
 	return work.map((one) => one.answer ?? { kind: "fault", fault: Fault.of("internal") });
 }
 
-async function write(parts: AcceptParts, tx: Tx, groups: readonly Work[][], nowMs: number, plan: HandoverPlan | undefined): Promise<void> {
+async function write(
+	parts: AcceptParts,
+	tx: Tx,
+	groups: readonly Work[][],
+	nowMs: number,
+	plan: HandoverPlan | undefined,
+): Promise<void> {
 	// Each scope's questions are sent in its own scope; all of them travel together.
 	const gathered = await Promise.all(groups.map((group) => ask(parts, tx, group, nowMs)));
 	for (const [i, group] of groups.entries()) {
@@ -100,25 +122,47 @@ interface Answers {
 }
 
 /** Every query is sent before the first answer is awaited: one round trip for the whole group. */
-async function ask(parts: AcceptParts, tx: Tx, group: readonly Work[], nowMs: number): Promise<Answers> {
+async function ask(
+	parts: AcceptParts,
+	tx: Tx,
+	group: readonly Work[],
+	nowMs: number,
+): Promise<Answers> {
 	const { scope } = (group[0] as Work).request;
 	tx.enter(scope);
 	recordGrants(tx, parts.vault, scope, grantsOf(parts, group), nowMs);
 	const claims = group.flatMap(({ request, prepared }) =>
-		request.idempotency === undefined ? [] : [{ ...request.idempotency, messageIds: prepared.map((one) => one.row.id) }]);
+		request.idempotency === undefined
+			? []
+			: [{ ...request.idempotency, messageIds: prepared.map((one) => one.row.id) }],
+	);
 	const [newKeys, knownKeys, validKeyIds, gathered] = await Promise.all([
 		store.claimKeys(tx, scope, nowMs, claims),
-		claims.length === 0 ? [] : store.readKeys(tx, scope, claims.map((claim) => claim.keyHash)),
+		claims.length === 0
+			? []
+			: store.readKeys(
+					tx,
+					scope,
+					claims.map((claim) => claim.keyHash),
+				),
 		keysStillValid(tx, scope, [...new Set(group.map(({ request }) => request.keyId))], nowMs),
-		gatherFacts(tx, group.flatMap(({ prepared }) => prepared.map((one) => one.subject))),
+		gatherFacts(
+			tx,
+			group.flatMap(({ prepared }) => prepared.map((one) => one.subject)),
+		),
 	]);
 	return { newKeys, knownKeys, validKeyIds, facts: gathered.facts };
 }
 
 /** Consent stated with the sends goes on record before they are judged, also when one of them is refused. */
 function grantsOf(parts: AcceptParts, group: readonly Work[]): Grant[] {
-	return group.flatMap(({ prepared }) => prepared.flatMap(({ draft }) =>
-		draft.consent === undefined ? [] : [{ id: parts.ids.next(), address: draft.to, ...draft.consent }]));
+	return group.flatMap(({ prepared }) =>
+		prepared.flatMap(({ draft }) =>
+			draft.consent === undefined
+				? []
+				: [{ id: parts.ids.next(), address: draft.to, ...draft.consent }],
+		),
+	);
 }
 
 interface Judged {
@@ -127,7 +171,12 @@ interface Judged {
 }
 
 /** Settles every request's answer and returns the messages that are to be stored. */
-function judge(parts: AcceptParts, group: readonly Work[], answers: Answers, nowMs: number): { work: Work; messages: Judged[] }[] {
+function judge(
+	parts: AcceptParts,
+	group: readonly Work[],
+	answers: Answers,
+	nowMs: number,
+): { work: Work; messages: Judged[] }[] {
 	const known = new Map(answers.knownKeys.map((key) => [key.keyHash.toString("base64"), key]));
 	const kept: { work: Work; messages: Judged[] }[] = [];
 	let next = 0;
@@ -149,79 +198,168 @@ function judge(parts: AcceptParts, group: readonly Work[], answers: Answers, now
 }
 
 /** A revoked key, or an Idempotency-Key that was used before. */
-function settleEarly(request: AcceptRequest, answers: Answers, known: ReadonlyMap<string, store.KnownKey>): AcceptAnswer | undefined {
+function settleEarly(
+	request: AcceptRequest,
+	answers: Answers,
+	known: ReadonlyMap<string, store.KnownKey>,
+): AcceptAnswer | undefined {
 	const { idempotency, keyId } = request;
 	if (!answers.validKeyIds.has(keyId)) return { kind: "fault", fault: Fault.of("key_invalid") };
 	if (idempotency === undefined) return undefined;
 	const name = idempotency.keyHash.toString("base64");
 	if (answers.newKeys.has(name)) return undefined;
 	const earlier = known.get(name);
-	if (earlier === undefined) return { kind: "fault", fault: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
+	if (earlier === undefined)
+		return { kind: "fault", fault: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
 	if (!earlier.fingerprint.equals(idempotency.fingerprint) || earlier.messageIds === null)
 		return { kind: "fault", fault: Fault.of("idempotency_key_reuse") };
 	return { kind: "replayed", messageIds: earlier.messageIds };
 }
 
-function record(parts: AcceptParts, tx: Tx, scope: Scope, judged: readonly { work: Work; messages: Judged[] }[], nowMs: number, plan: HandoverPlan | undefined): void {
-	const rows: store.NewMessage[] = [];
-	const decisions: store.NewDecision[] = [];
-	const clearances: store.NewClearance[] = [];
-	const entries: store.NewLaneEntry[] = [];
-	const refused: Transition[] = [];
-	const events: [string, string, number][] = [];
+/** What a scope's messages become in the tables. */
+interface Rows {
+	readonly messages: store.NewMessage[];
+	readonly decisions: store.NewDecision[];
+	readonly clearances: store.NewClearance[];
+	readonly entries: store.NewLaneEntry[];
+	readonly refused: Transition[];
+	readonly events: [string, string, number][];
+}
+
+function record(
+	parts: AcceptParts,
+	tx: Tx,
+	scope: Scope,
+	judged: readonly { work: Work; messages: Judged[] }[],
+	nowMs: number,
+	plan: HandoverPlan | undefined,
+): void {
+	const rows: Rows = {
+		messages: [],
+		decisions: [],
+		clearances: [],
+		entries: [],
+		refused: [],
+		events: [],
+	};
 	for (const { work, messages } of judged) {
-		const accepted = messages.map((message): Accepted => {
-			const { prepared, outcome } = message;
-			const id = prepared.row.id;
-			rows.push(prepared.row);
-			decisions.push(decisionRow(scope, id, outcome));
-			const routeId = outcome.kind === "refused" ? undefined : parts.router.candidates(scope.environment, prepared.draft.country)[0];
-			const decision = decide(prepared, outcome, routeId, nowMs);
-			if (decision.kind === "rejected" || outcome.kind === "refused" || routeId === undefined) {
-				refused.push(rejection(parts, scope, id, decision, nowMs));
-			} else {
-				const clearance = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
-				clearances.push({ tenantId: scope.tenantId, messageId: id, ruleset: clearance.ruleset, validUntilMs: clearance.validUntil, seal: clearance.seal });
-				const batchId = outcome.kind === "cleared" && decision.dueAtMs <= nowMs ? plan?.add(prepared, routeId, outcome.clearance) : undefined;
-				entries.push({ messageId: id, routeId, class: prepared.row.class, dueAtMs: decision.dueAtMs, batchId: batchId ?? null });
-				events.push([id, id, states.accepted.rank]);
-			}
-			return { id, draft: prepared.draft, decision };
-		});
+		const accepted = messages.map((one) => recordOne(parts, scope, one, nowMs, plan, rows));
 		work.answer = { kind: "accepted", messages: accepted, atMs: nowMs };
 	}
-	store.insertMessages(tx, scope, false, nowMs, rows);
-	store.insertDecisions(tx, nowMs, decisions);
-	store.insertClearances(tx, clearances);
-	store.insertLaneEntries(tx, scope, entries);
-	applyTransitions(tx, nowMs, refused);
-	store.postEvents(tx, scope, parts.ids.next(), nowMs, events);
+	store.insertMessages(tx, scope, false, nowMs, rows.messages);
+	store.insertDecisions(tx, nowMs, rows.decisions);
+	store.insertClearances(tx, scope, nowMs, rows.clearances);
+	store.insertLaneEntries(tx, scope, rows.entries);
+	applyTransitions(tx, nowMs, rows.refused);
+	store.postEvents(tx, scope, parts.ids.next(), nowMs, rows.events);
+}
+
+function recordOne(
+	parts: AcceptParts,
+	scope: Scope,
+	{ prepared, outcome }: Judged,
+	nowMs: number,
+	plan: HandoverPlan | undefined,
+	rows: Rows,
+): Accepted {
+	const { row, draft } = prepared;
+	const { id } = row;
+	rows.messages.push(row);
+	const candidates =
+		outcome.kind === "refused" ? [] : parts.router.candidates(scope.environment, draft.country);
+	const [routeId] = candidates;
+	const decision = decide(prepared, outcome, routeId, nowMs);
+	if (decision.kind === "rejected" || outcome.kind === "refused" || routeId === undefined) {
+		rows.refused.push(rejection(parts, scope, id, decision, nowMs));
+		rows.decisions.push(decisionRow(scope, id, outcome));
+		return { id, draft, decision };
+	}
+	const { seal, validUntil } = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
+	const { ruleset, verdicts } = outcome;
+	const untilMs = outcome.kind === "deferred" ? outcome.until : null;
+	rows.clearances.push({
+		messageId: id,
+		ruleset,
+		verdicts,
+		untilMs,
+		validUntilMs: validUntil,
+		seal,
+	});
+	const { dueAtMs } = decision;
+	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
+	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance) : undefined;
+	rows.entries.push({
+		messageId: id,
+		routeId,
+		class: row.class,
+		dueAtMs,
+		batchId: batchId ?? null,
+	});
+	rows.events.push([id, id, states.accepted.rank]);
+	return { id, draft, decision };
 }
 
 function decisionRow(scope: Scope, messageId: string, outcome: Outcome): store.NewDecision {
 	return {
-		...scope, messageId, ruleset: outcome.ruleset, verdicts: outcome.verdicts, outcome: outcome.kind,
+		...scope,
+		messageId,
+		ruleset: outcome.ruleset,
+		verdicts: outcome.verdicts,
+		outcome: outcome.kind,
 		untilMs: outcome.kind === "deferred" ? outcome.until : null,
 	};
 }
 
-function decide(prepared: Prepared, outcome: Outcome, routeId: string | undefined, nowMs: number): Accepted["decision"] {
+function decide(
+	prepared: Prepared,
+	outcome: Outcome,
+	routeId: string | undefined,
+	nowMs: number,
+): Accepted["decision"] {
 	if (outcome.kind === "refused") {
 		const { code, sentence, ruleId, cites } = outcome.refusal;
 		return { kind: "rejected", error: errorOfRefusal[code], sentence, ruleId, cites };
 	}
 	if (routeId === undefined)
-		return { kind: "rejected", error: "provider_unavailable", sentence: "No route serves this destination.", ruleId: undefined, cites: [] };
-	const dueAtMs = outcome.kind === "deferred" ? outcome.until : (prepared.draft.scheduledAtMs ?? nowMs);
+		return {
+			kind: "rejected",
+			error: "provider_unavailable",
+			sentence: "No route serves this destination.",
+			ruleId: undefined,
+			cites: [],
+		};
+	const dueAtMs =
+		outcome.kind === "deferred" ? outcome.until : (prepared.draft.scheduledAtMs ?? nowMs);
 	if (dueAtMs >= prepared.draft.expiresAtMs)
-		return { kind: "rejected", error: "expired_waiting", sentence: "The message may not leave before its validity_period ends.", ruleId: undefined, cites: [] };
-	return outcome.kind === "deferred" ? { kind: "deferred", dueAtMs, sentence: outcome.deferral.sentence } : { kind: "accepted", dueAtMs };
+		return {
+			kind: "rejected",
+			error: "expired_waiting",
+			sentence: "The message may not leave before its validity_period ends.",
+			ruleId: undefined,
+			cites: [],
+		};
+	return outcome.kind === "deferred"
+		? { kind: "deferred", dueAtMs, sentence: outcome.deferral.sentence }
+		: { kind: "accepted", dueAtMs };
 }
 
-function rejection(parts: AcceptParts, scope: Scope, messageId: string, decision: Accepted["decision"], nowMs: number): Transition {
+function rejection(
+	parts: AcceptParts,
+	scope: Scope,
+	messageId: string,
+	decision: Accepted["decision"],
+	nowMs: number,
+): Transition {
 	const error = decision.kind === "rejected" ? numberOfError(decision.error) : null;
 	return {
-		...scope, messageId, rank: states.rejected.rank, atMs: nowMs, error, carrierError: null, possibleDuplicate: false, eventId: parts.ids.next(),
+		...scope,
+		messageId,
+		rank: states.rejected.rank,
+		atMs: nowMs,
+		error,
+		carrierError: null,
+		possibleDuplicate: false,
+		eventId: parts.ids.next(),
 	};
 }
 

@@ -32,20 +32,43 @@ const tenantsMax = 16;
  * Claims for one lane. Returns how many messages came in; 0 means that the table has nothing due.
  * A message that cannot be read or whose clearance is not authentic stays leased, is logged, and is not sent.
  */
-export async function claimLane(parts: ClaimParts, routeId: string, classNumber: number): Promise<number> {
+export async function claimLane(
+	parts: ClaimParts,
+	routeId: string,
+	classNumber: number,
+): Promise<number> {
 	const space = laneMax - parts.lanes.waiting(routeId, classNumber);
 	if (space < batchMax) return 0;
 	const nowMs = parts.clock.now();
-	const leased = await parts.worker.inPlatform((tx) => lease(parts, tx, routeId, classNumber, Math.min(space, laneMax / 2), nowMs));
+	const leased = await parts.worker.inPlatform((tx) =>
+		lease(parts, tx, routeId, classNumber, Math.min(space, laneMax / 2), nowMs),
+	);
 	if (leased.length === 0) return 0;
 	const tenants = [...new Set(leased.map((one) => one.request.tenantId))];
 	await parts.vault.warm(tenants);
-	const pairs = leased.flatMap((one) => one.entries.map((entry) => [one.request.tenantId, entry.message_id] as const));
-	const loaded = await parts.worker.inTenants(tenants, (tx) => store.loadMessages(tx, pairs.map(([tenantId]) => tenantId), pairs.map(([, id]) => id)));
+	const pairs = leased.flatMap((one) =>
+		one.entries.map((entry) => [one.request.tenantId, entry.message_id] as const),
+	);
+	const loaded = await parts.worker.inTenants(tenants, (tx) =>
+		store.loadMessages(
+			tx,
+			pairs.map(([tenantId]) => tenantId),
+			pairs.map(([, id]) => id),
+		),
+	);
 	const byId = new Map(loaded.map((message) => [message.id, message]));
 	for (const { request, entries } of leased) {
-		const parcels = entries.flatMap((entry) => openParcel(parts, request, entry, byId.get(entry.message_id)) ?? []);
-		if (parcels.length > 0) parts.lanes.push({ id: request.batchId, routeId, class: classNumber, tenantId: request.tenantId, parcels });
+		const parcels = entries.flatMap(
+			(entry) => openParcel(parts, request, entry, byId.get(entry.message_id)) ?? [],
+		);
+		if (parcels.length > 0)
+			parts.lanes.push({
+				id: request.batchId,
+				routeId,
+				class: classNumber,
+				tenantId: request.tenantId,
+				parcels,
+			});
 	}
 	return pairs.length;
 }
@@ -55,32 +78,86 @@ interface Leased {
 	readonly entries: readonly store.LeasedEntry[];
 }
 
-async function lease(parts: ClaimParts, tx: Tx, routeId: string, classNumber: number, most: number, nowMs: number): Promise<Leased[]> {
+async function lease(
+	parts: ClaimParts,
+	tx: Tx,
+	routeId: string,
+	classNumber: number,
+	most: number,
+	nowMs: number,
+): Promise<Leased[]> {
 	const tenants = await store.tenantsWaiting(tx, routeId, classNumber, nowMs, tenantsMax);
 	if (tenants.length === 0) return [];
 	const batchesEach = Math.max(1, Math.floor(most / batchMax / tenants.length));
-	const requests = tenants.flatMap((tenantId) => Array.from({ length: batchesEach }, (): store.LeaseRequest =>
-		({ routeId, class: classNumber, tenantId, batchId: parts.ids.next(), most: batchMax })));
-	const entries = await Promise.all(requests.map((request) => store.leaseEntries(tx, request, nowMs)));
-	const leased = requests.map((request, i) => ({ request, entries: entries[i] ?? [] })).filter((one) => one.entries.length > 0);
-	store.makeBatches(tx, leased.map((one) => one.request.batchId), parts.owner, nowMs + leaseMs);
+	const requests = tenants.flatMap((tenantId) =>
+		Array.from(
+			{ length: batchesEach },
+			(): store.LeaseRequest => ({
+				routeId,
+				class: classNumber,
+				tenantId,
+				batchId: parts.ids.next(),
+				most: batchMax,
+			}),
+		),
+	);
+	const entries = await Promise.all(
+		requests.map((request) => store.leaseEntries(tx, request, nowMs)),
+	);
+	const leased = requests
+		.map((request, i) => ({ request, entries: entries[i] ?? [] }))
+		.filter((one) => one.entries.length > 0);
+	store.makeBatches(
+		tx,
+		leased.map((one) => one.request.batchId),
+		parts.owner,
+		nowMs + leaseMs,
+	);
 	return leased;
 }
 
-function openParcel(parts: ClaimParts, request: store.LeaseRequest, entry: store.LeasedEntry, row: store.LoadedMessage | undefined): Parcel | undefined {
+function openParcel(
+	parts: ClaimParts,
+	request: store.LeaseRequest,
+	entry: store.LeasedEntry,
+	row: store.LoadedMessage | undefined,
+): Parcel | undefined {
 	try {
 		if (row === undefined) throw new Error("the message of a lane entry is missing");
 		const scope = { tenantId: row.tenant_id, environment: row.environment };
-		const [to, from, text, , , entityId] = parts.vault.openJson<Sealed>(placeOf(scope, row.id), row.sealed);
-		const dlt: Dlt | undefined = entityId === null && row.dlt_template_id === null ? undefined : { entityId, templateId: row.dlt_template_id };
+		const [to, from, text, , , entityId] = parts.vault.openJson<Sealed>(
+			placeOf(scope, row.id),
+			row.sealed,
+		);
+		const dlt: Dlt | undefined =
+			entityId === null && row.dlt_template_id === null
+				? undefined
+				: { entityId, templateId: row.dlt_template_id };
 		const bodyDigest = bodyDigestOf(parts.vault, from, text, dlt);
 		return {
-			...scope, messageId: row.id, class: row.class, routeId: request.routeId, to, from, segmented: cut(text), country: row.country, dlt,
-			addressIndex: row.address_index, senderIndex: row.sender_index, bodyDigest, clearance: clearanceOf(parts, row, bodyDigest),
-			expiresAtMs: row.expires_at.getTime(), attempt: entry.attempt, possibleDuplicate: entry.possible_duplicate, abandoned: entry.abandoned,
+			...scope,
+			messageId: row.id,
+			class: row.class,
+			routeId: request.routeId,
+			to,
+			from,
+			segmented: cut(text),
+			country: row.country,
+			dlt,
+			addressIndex: row.address_index,
+			senderIndex: row.sender_index,
+			bodyDigest,
+			clearance: clearanceOf(parts, row, bodyDigest),
+			expiresAtMs: row.expires_at.getTime(),
+			attempt: entry.attempt,
+			possibleDuplicate: entry.possible_duplicate,
+			abandoned: entry.abandoned,
 		};
 	} catch (error) {
-		parts.log.error({ err: error, message_id: entry.message_id }, "a waiting message cannot be read; it is not sent");
+		parts.log.error(
+			{ err: error, message_id: entry.message_id },
+			"a waiting message cannot be read; it is not sent",
+		);
 		return undefined;
 	}
 }
@@ -93,14 +170,23 @@ function cut(text: string): Segmented {
 
 function clearanceOf(parts: ClaimParts, row: store.LoadedMessage, bodyDigest: Buffer): Clearance {
 	const stored = { ruleset: row.ruleset, validUntil: row.valid_until.getTime(), seal: row.seal };
-	const bound = { tenantId: row.tenant_id, environment: row.environment, messageId: row.id, recipient: row.address_index, bodyDigest };
+	const bound = {
+		tenantId: row.tenant_id,
+		environment: row.environment,
+		messageId: row.id,
+		recipient: row.address_index,
+		bodyDigest,
+	};
 	const clearance = recall(stored, bound, parts.vault);
 	if (clearance === undefined) throw new Error("the stored clearance is not this message's");
 	return clearance;
 }
 
 /** Gives batches that were never started back to the table, at once. */
-export async function releaseBatches(worker: Database, batches: readonly Pick<Batch, "id" | "tenantId">[]): Promise<void> {
+export async function releaseBatches(
+	worker: Database,
+	batches: readonly Pick<Batch, "id" | "tenantId">[],
+): Promise<void> {
 	if (batches.length === 0) return;
 	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
 	const ids = batches.map((batch) => batch.id);

@@ -3,17 +3,26 @@
  * still clear to its route's binds. Takes a `Clearance`, not a message: a parcel without a usable one is
  * screened anew or not sent. Holds no database connection while a carrier is waited for.
  */
-import type { Dialect, SmppPool, SubmitOutcome } from "#channels/index.ts";
+import type { Dialect, LateAnswer, SmppPool, SubmitOutcome } from "#channels/index.ts";
 import type { Clock } from "#platform/clock.ts";
 import type { Database } from "#platform/db.ts";
 import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
-import { Clearance, classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
+import { type Clearance, classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
 import type { TenantSettings } from "#templates/index.ts";
 import type { Vault } from "#vault/index.ts";
-import { afterAbandoning, afterDeferral, afterDispatchRefusal, afterExpiry, afterSubmit, type EffectContext, type Effects } from "./effects.ts";
+import {
+	afterAbandoning,
+	afterDeferral,
+	afterDispatchRefusal,
+	afterExpiry,
+	afterSubmit,
+	type EffectContext,
+	type Effects,
+} from "./effects.ts";
 import { gatherFacts } from "./facts.ts";
 import { leaseMs } from "./handover.ts";
+import type { LateAnswers } from "./late-answers.ts";
 import { startBatches, updateClearances } from "./lane-store.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Batch, Parcel, Subject } from "./parcel.ts";
@@ -36,6 +45,7 @@ export interface DispatchParts {
 	readonly lanes: Lanes;
 	readonly recorder: Recorder;
 	readonly router: Router;
+	readonly lateAnswers: LateAnswers;
 	readonly owner: string;
 	readonly unknownReconcileMs: number;
 	/** The binds of a route; undefined when this process does not serve it. */
@@ -54,6 +64,8 @@ export interface Dispatcher {
 	/** No new batches; resolves when what is in flight has its result. */
 	stop(): Promise<void>;
 	inFlight(): number;
+	/** The answer to a submit whose outcome was taken for unknown. */
+	late(answer: LateAnswer): void;
 }
 
 export function createDispatcher(parts: DispatchParts): Dispatcher {
@@ -96,16 +108,27 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 	return {
 		wake: pump,
 		inFlight: () => flying,
+		late(answer) {
+			const effects = parts.lateAnswers.effectsOf(answer, context);
+			if (effects !== undefined) recorder.record({ batchId: undefined, effects });
+		},
 		async stop() {
 			stopping = true;
-			if (flying > 0) await new Promise<void>((resolve) => void (onLanded = [...onLanded, resolve]));
+			if (flying > 0)
+				await new Promise<void>((resolve) => void (onLanded = [...onLanded, resolve]));
 		},
 	};
 }
 
 type Land = (batchId: string, effects: Effects) => void;
 
-async function send(parts: DispatchParts, { pool, dialect }: Outlet, batches: readonly Batch[], context: EffectContext, land: Land): Promise<void> {
+async function send(
+	parts: DispatchParts,
+	{ pool, dialect }: Outlet,
+	batches: readonly Batch[],
+	context: EffectContext,
+	land: Land,
+): Promise<void> {
 	const started = await start(parts, batches);
 	const renewed: Clearance[] = [];
 	for (const batch of batches) {
@@ -123,10 +146,27 @@ async function send(parts: DispatchParts, { pool, dialect }: Outlet, batches: re
 			}
 			const settings = started.settings.get(`${parcel.tenantId}/${parcel.environment}`);
 			void pool.submit(submissionOf(parcel, dialect, facts, settings, context.nowMs)).then(
-				(outcome) => land(batch.id, afterSubmit(parcel, outcome, context)),
+				(outcome) => {
+					if (outcome.kind === "unknown") parts.lateAnswers.remember(parcel);
+					land(batch.id, afterSubmit(parcel, outcome, context));
+				},
 				(error) => {
-					parts.log.error({ err: error, message_id: parcel.messageId }, "a submit failed in an unforeseen way");
-					land(batch.id, afterSubmit(parcel, { kind: "unknown", reason: "connection_lost", carrierIds: [] } satisfies SubmitOutcome, context));
+					parts.log.error(
+						{ err: error, message_id: parcel.messageId },
+						"a submit failed in an unforeseen way",
+					);
+					land(
+						batch.id,
+						afterSubmit(
+							parcel,
+							{
+								kind: "unknown",
+								reason: "connection_lost",
+								carrierIds: [],
+							} satisfies SubmitOutcome,
+							context,
+						),
+					);
 				},
 			);
 		}
@@ -142,64 +182,124 @@ interface Started {
 /** Persists that these batches are being sent, and reads fresh facts; again and again while the database is away. */
 async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<Started> {
 	const startedAtMs = parts.clock.now();
-	const subjects = batches.flatMap((batch) => batch.parcels.map((parcel) => subjectOf(parcel, startedAtMs)));
+	const subjects = batches.flatMap((batch) =>
+		batch.parcels.map((parcel) => subjectOf(parcel, startedAtMs)),
+	);
 	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
 	for (;;) {
 		try {
 			return await parts.worker.inTenants(tenants, async (tx) => {
 				const [ours, gathered] = await Promise.all([
-					startBatches(tx, batches.map((batch) => batch.id), parts.owner, startedAtMs, startedAtMs + leaseMs),
+					startBatches(
+						tx,
+						batches.map((batch) => batch.id),
+						parts.owner,
+						startedAtMs,
+						startedAtMs + leaseMs,
+					),
 					gatherFacts(tx, subjects),
 				]);
-				const held = new Set(batches.filter((batch) => ours.has(batch.id)).flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)));
-				return { facts: new Map(gathered.facts.filter((one) => held.has(one.messageId)).map((one) => [one.messageId, one])), settings: gathered.settings };
+				const held = new Set(
+					batches
+						.filter((batch) => ours.has(batch.id))
+						.flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)),
+				);
+				return {
+					facts: new Map(
+						gathered.facts
+							.filter((one) => held.has(one.messageId))
+							.map((one) => [one.messageId, one]),
+					),
+					settings: gathered.settings,
+				};
 			});
 		} catch (error) {
 			parts.log.error({ err: error }, "batches could not be started; trying again");
 			await new Promise((resolve) => void setTimeout(resolve, retryMs));
-			if (parts.clock.now() > startedAtMs + leaseMs) return { facts: new Map(), settings: new Map() };
+			if (parts.clock.now() > startedAtMs + leaseMs)
+				return { facts: new Map(), settings: new Map() };
 		}
 	}
 }
 
 function subjectOf(parcel: Parcel, at: number): Subject {
 	return {
-		tenantId: parcel.tenantId, environment: parcel.environment, messageId: parcel.messageId, recipient: parcel.addressIndex,
-		bodyDigest: parcel.bodyDigest, class: classOfNumber(parcel.class) ?? "promotional", senderIndex: parcel.senderIndex,
-		country: parcel.country, dlt: parcel.dlt, at,
+		tenantId: parcel.tenantId,
+		environment: parcel.environment,
+		messageId: parcel.messageId,
+		recipient: parcel.addressIndex,
+		bodyDigest: parcel.bodyDigest,
+		class: classOfNumber(parcel.class) ?? "promotional",
+		senderIndex: parcel.senderIndex,
+		country: parcel.country,
+		dlt: parcel.dlt,
+		at,
 	};
 }
 
 /** What ends or delays the parcel instead of sending it; undefined when it may go. */
-function judge(parts: DispatchParts, parcel: Parcel, facts: Facts, context: EffectContext, renewed: Clearance[]): Effects | undefined {
+function judge(
+	parts: DispatchParts,
+	parcel: Parcel,
+	facts: Facts,
+	context: EffectContext,
+	renewed: Clearance[],
+): Effects | undefined {
 	if (parcel.abandoned) return afterAbandoning(parcel, context);
 	if (context.nowMs >= parcel.expiresAtMs) return afterExpiry(parcel, context);
 	const standing = stillClear(parcel.clearance, facts);
 	if (standing.kind === "clear") return undefined;
-	if (standing.kind === "stale" && (standing.why === "forged" || standing.why === "other_message")) {
-		parts.log.error({ message_id: parcel.messageId, why: standing.why }, "a message came to dispatch with a clearance that is not its own");
+	if (
+		standing.kind === "stale" &&
+		(standing.why === "forged" || standing.why === "other_message")
+	) {
+		parts.log.error(
+			{ message_id: parcel.messageId, why: standing.why },
+			"a message came to dispatch with a clearance that is not its own",
+		);
 		return afterDispatchRefusal(parcel, "fact_missing", context);
 	}
 	const outcome = renew(facts, parts.vault, context.nowMs);
 	const decision = {
-		tenantId: parcel.tenantId, environment: parcel.environment, messageId: parcel.messageId, ruleset: outcome.ruleset,
-		verdicts: outcome.verdicts, outcome: outcome.kind, untilMs: outcome.kind === "deferred" ? outcome.until : null,
+		tenantId: parcel.tenantId,
+		environment: parcel.environment,
+		messageId: parcel.messageId,
+		ruleset: outcome.ruleset,
+		verdicts: outcome.verdicts,
+		outcome: outcome.kind,
+		untilMs: outcome.kind === "deferred" ? outcome.until : null,
 	};
 	switch (outcome.kind) {
 		case "cleared":
 			renewed.push(outcome.clearance);
 			return undefined;
 		case "refused":
-			return { ...afterDispatchRefusal(parcel, errorOfRefusal[outcome.refusal.code], context), decision };
+			return {
+				...afterDispatchRefusal(parcel, errorOfRefusal[outcome.refusal.code], context),
+				decision,
+			};
 		case "deferred":
-			return { ...(outcome.until >= parcel.expiresAtMs ? afterExpiry(parcel, context) : afterDeferral(parcel, outcome.until)), decision };
+			return {
+				...(outcome.until >= parcel.expiresAtMs
+					? afterExpiry(parcel, context)
+					: afterDeferral(parcel, outcome.until)),
+				decision,
+			};
 	}
 }
 
 async function storeRenewed(parts: DispatchParts, renewed: readonly Clearance[]): Promise<void> {
-	const rows = renewed.map((one) => ({ tenantId: one.tenantId, messageId: one.messageId, ruleset: one.ruleset, validUntilMs: one.validUntil, seal: one.seal }));
+	const rows = renewed.map((one) => ({
+		tenantId: one.tenantId,
+		messageId: one.messageId,
+		ruleset: one.ruleset,
+		validUntilMs: one.validUntil,
+		seal: one.seal,
+	}));
 	try {
-		await parts.worker.inTenants([...new Set(rows.map((row) => row.tenantId))], async (tx) => updateClearances(tx, rows));
+		await parts.worker.inTenants([...new Set(rows.map((row) => row.tenantId))], async (tx) =>
+			updateClearances(tx, rows),
+		);
 	} catch (error) {
 		parts.log.error({ err: error }, "renewed clearances could not be stored");
 	}

@@ -50,23 +50,34 @@ const validityDefaultSeconds = 172_800;
 const scheduleMaxMs = 30 * 86_400_000;
 const metadataBytesMax = 2_048;
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/i;
-const timeComplaint = "must be an RFC 3339 time with an offset, such as 2026-12-01T09:30:00Z";
+const timeComplaint = "The time must be in RFC 3339 with an offset, such as 2026-12-01T09:30:00Z.";
 
-export function readDraft(request: MessageRequest, nowMs: number, at = ""): { draft: Draft } | { details: FaultDetail[] } {
+export function readDraft(
+	request: MessageRequest,
+	nowMs: number,
+	at = "",
+): { draft: Draft } | { details: FaultDetail[] } {
 	const details: FaultDetail[] = [];
-	const wrong = (param: string, message: string): void => void details.push({ param: at + param, message });
+	const wrong = (param: string, message: string): void =>
+		void details.push({ param: at + param, message });
 	const number = readNumber(request.to);
 	if (!number.ok) wrong("to", number.why);
 	const smartEncoding = request.options?.smart_encoding === true;
 	if (smartEncoding && request.dlt?.template_id !== undefined)
-		wrong("options.smart_encoding", "cannot change a text that must match a registered template (dlt.template_id)");
+		wrong(
+			"options.smart_encoding",
+			"Smart encoding cannot change a text that must match a registered template (dlt.template_id).",
+		);
 	const text = smartEncoding ? smartEncode(request.text) : request.text;
 	const segmented = segment(text);
 	if (!segmented.ok) wrong("text", textComplaint(segmented));
 	const scheduledAtMs = readSchedule(request.scheduled_at, nowMs, wrong);
 	const consent = readConsent(request.consent, nowMs, wrong);
-	if (request.metadata !== undefined && Buffer.byteLength(JSON.stringify(request.metadata)) > metadataBytesMax)
-		wrong("metadata", `is larger than ${metadataBytesMax} bytes as JSON`);
+	if (
+		request.metadata !== undefined &&
+		Buffer.byteLength(JSON.stringify(request.metadata)) > metadataBytesMax
+	)
+		wrong("metadata", `The metadata is larger than ${metadataBytesMax} bytes as JSON.`);
 	if (!number.ok || !segmented.ok || details.length > 0) return { details };
 	const validityMs = (request.validity_period ?? validityDefaultSeconds) * 1000;
 	return {
@@ -82,31 +93,49 @@ export function readDraft(request: MessageRequest, nowMs: number, at = ""): { dr
 			expiresAtMs: (scheduledAtMs ?? nowMs) + validityMs,
 			tags: request.tags,
 			metadata: request.metadata,
-			dlt: request.dlt === undefined ? undefined : { entityId: request.dlt.entity_id ?? null, templateId: request.dlt.template_id ?? null },
+			dlt:
+				request.dlt === undefined
+					? undefined
+					: {
+							entityId: request.dlt.entity_id ?? null,
+							templateId: request.dlt.template_id ?? null,
+						},
 			smartEncoding,
 			consent,
 		},
 	};
 }
 
-function readConsent(consent: MessageRequest["consent"], nowMs: number, wrong: (param: string, message: string) => void): Draft["consent"] {
+function readConsent(
+	consent: MessageRequest["consent"],
+	nowMs: number,
+	wrong: (param: string, message: string) => void,
+): Draft["consent"] {
 	if (consent === undefined) return undefined;
 	const consentedAtMs = Date.parse(consent.consented_at);
-	if (!rfc3339.test(consent.consented_at) || Number.isNaN(consentedAtMs)) wrong("consent.consented_at", timeComplaint);
-	else if (consentedAtMs > nowMs) wrong("consent.consented_at", "must not lie in the future");
+	if (!rfc3339.test(consent.consented_at) || Number.isNaN(consentedAtMs))
+		wrong("consent.consented_at", timeComplaint);
+	else if (consentedAtMs > nowMs)
+		wrong("consent.consented_at", "The time must not lie in the future.");
 	return { source: consent.source, consentedAtMs };
 }
 
 function textComplaint(failure: Exclude<ReturnType<typeof segment>, { ok: true }>): string {
-	if (failure.why === "lone_surrogate") return `is not Unicode text: half of a surrogate pair at position ${failure.at}`;
-	return `needs ${failure.segmentsNeeded} segments; at most ${failure.segmentsMax} are allowed`;
+	if (failure.why === "lone_surrogate")
+		return `The text is not Unicode text: half of a surrogate pair at position ${failure.at}.`;
+	return `The text needs ${failure.segmentsNeeded} segments; at most ${failure.segmentsMax} are allowed.`;
 }
 
-function readSchedule(text: string | undefined, nowMs: number, wrong: (param: string, message: string) => void): number | undefined {
+function readSchedule(
+	text: string | undefined,
+	nowMs: number,
+	wrong: (param: string, message: string) => void,
+): number | undefined {
 	if (text === undefined) return undefined;
 	const atMs = Date.parse(text);
 	if (!rfc3339.test(text) || Number.isNaN(atMs)) wrong("scheduled_at", timeComplaint);
-	else if (atMs > nowMs + scheduleMaxMs) wrong("scheduled_at", "lies more than 30 days ahead");
+	else if (atMs > nowMs + scheduleMaxMs)
+		wrong("scheduled_at", "The time lies more than 30 days ahead.");
 	else if (atMs > nowMs) return atMs;
 	return undefined;
 }

@@ -6,7 +6,13 @@ import type { SubmitOutcome } from "#channels/index.ts";
 import { classOfNumber } from "#policy/index.ts";
 import type { EntryKey, ReturnedEntry } from "./lane-store.ts";
 import type { Parcel } from "./parcel.ts";
-import { deliveryPolicies, type MessageErrorCode, numberOfError, type StateName, states } from "./state.ts";
+import {
+	deliveryPolicies,
+	type MessageErrorCode,
+	numberOfError,
+	type StateName,
+	states,
+} from "./state.ts";
 import type { NewDecision } from "./store.ts";
 import type { Submission } from "./submission-store.ts";
 import type { Transition } from "./transition-store.ts";
@@ -39,46 +45,109 @@ export function policyOf(classNumber: number): "at_least_once" | "at_most_once" 
 	return name === undefined ? "at_most_once" : deliveryPolicies[name];
 }
 
-export function afterSubmit(parcel: Parcel, outcome: SubmitOutcome, context: EffectContext): Effects {
+export function afterSubmit(
+	parcel: Parcel,
+	outcome: SubmitOutcome,
+	context: EffectContext,
+): Effects {
 	switch (outcome.kind) {
 		case "accepted":
-			return { ...end(parcel, "sent", context), submissions: submissionsOf(parcel, outcome.carrierIds, context) };
+			return {
+				...end(parcel, "sent", context),
+				submissions: submissionsOf(parcel, outcome.carrierIds, context),
+			};
 		case "unsent":
-			return { returned: wait(parcel, { dueAtMs: context.nowMs + 250, routeId: context.nextRoute(parcel) }) };
+			return {
+				returned: wait(parcel, {
+					dueAtMs: context.nowMs + 250,
+					routeId: context.nextRoute(parcel),
+				}),
+			};
 		case "unknown":
-			return { ...afterUnknown(parcel, context), submissions: submissionsOf(parcel, outcome.carrierIds, context) };
+			return {
+				...afterUnknown(parcel, context),
+				submissions: submissionsOf(parcel, outcome.carrierIds, context),
+			};
 		case "refused":
 			return afterRefusal(parcel, outcome, context);
 	}
 }
 
-function afterRefusal(parcel: Parcel, outcome: Extract<SubmitOutcome, { kind: "refused" }>, context: EffectContext): Effects {
+function afterRefusal(
+	parcel: Parcel,
+	outcome: Extract<SubmitOutcome, { kind: "refused" }>,
+	context: EffectContext,
+): Effects {
 	// Some parts of a long message are with the carrier already: sending all again may show them twice.
-	if (outcome.carrierIds.length > 0 && outcome.disposition !== "permanent" && policyOf(parcel.class) === "at_most_once")
+	if (
+		outcome.carrierIds.length > 0 &&
+		outcome.disposition !== "permanent" &&
+		policyOf(parcel.class) === "at_most_once"
+	)
 		return end(parcel, "failed", context, "blocked_by_carrier", outcome.name);
 	const possibleDuplicate = parcel.possibleDuplicate || outcome.carrierIds.length > 0;
 	if (outcome.disposition === "throttled")
-		return { returned: wait(parcel, { dueAtMs: context.nowMs + 500 + context.fraction() * 1_000, possibleDuplicate }) };
-	if (outcome.disposition === "permanent") return end(parcel, "failed", context, errorOfStatus(outcome.commandStatus), outcome.name);
-	if (parcel.attempt + 1 >= attemptsMax) return end(parcel, "failed", context, "provider_unavailable", outcome.name);
+		return {
+			returned: wait(parcel, {
+				dueAtMs: context.nowMs + 500 + context.fraction() * 1_000,
+				possibleDuplicate,
+			}),
+		};
+	if (outcome.disposition === "permanent")
+		return end(parcel, "failed", context, errorOfStatus(outcome.commandStatus), outcome.name);
+	if (parcel.attempt + 1 >= attemptsMax)
+		return end(parcel, "failed", context, "provider_unavailable", outcome.name);
 	return {
 		returned: wait(parcel, {
-			dueAtMs: context.nowMs + retryDelayMs(parcel.attempt, context.fraction()), attempt: parcel.attempt + 1,
-			routeId: context.nextRoute(parcel), possibleDuplicate,
+			dueAtMs: context.nowMs + retryDelayMs(parcel.attempt, context.fraction()),
+			attempt: parcel.attempt + 1,
+			routeId: context.nextRoute(parcel),
+			possibleDuplicate,
 		}),
 	};
 }
 
 /** The carrier may or may not have the message. Also after a crash, for every entry of a started batch. */
-export function afterUnknown(parcel: Pick<Parcel, "tenantId" | "environment" | "messageId" | "class" | "attempt" | "routeId" | "possibleDuplicate">, context: Pick<EffectContext, "nowMs" | "eventId" | "unknownReconcileMs">): Effects {
+export function afterUnknown(
+	parcel: Pick<
+		Parcel,
+		"tenantId" | "environment" | "messageId" | "class" | "attempt" | "routeId" | "possibleDuplicate"
+	>,
+	context: Pick<EffectContext, "nowMs" | "eventId" | "unknownReconcileMs">,
+): Effects {
 	const again = policyOf(parcel.class) === "at_least_once" && parcel.attempt + 1 < attemptsMax;
 	return {
 		transition: transitionOf(parcel, "unknown", context),
 		returned: wait(parcel, {
-			dueAtMs: context.nowMs + context.unknownReconcileMs, attempt: parcel.attempt + 1,
-			possibleDuplicate: parcel.possibleDuplicate || again, abandoned: !again,
+			dueAtMs: context.nowMs + context.unknownReconcileMs,
+			attempt: parcel.attempt + 1,
+			possibleDuplicate: parcel.possibleDuplicate || again,
+			abandoned: !again,
 		}),
 	};
+}
+
+/**
+ * The carrier took segment `part` (from 0) of a message whose outcome we had called unknown. A message of
+ * one segment is thereby sent and is not sent again; of a longer one, receipts tell.
+ */
+export function afterLateAnswer(
+	parcel: Parcel,
+	part: number,
+	carrierId: string,
+	context: EffectContext,
+): Effects {
+	const segments = parcel.segmented.parts.length;
+	const submission: Submission = {
+		tenantId: parcel.tenantId,
+		messageId: parcel.messageId,
+		segment: part + 1,
+		segments,
+		routeId: parcel.routeId,
+		carrierId,
+		submittedAtMs: context.nowMs,
+	};
+	return { ...(segments === 1 ? end(parcel, "sent", context) : {}), submissions: [submission] };
 }
 
 /** Its outcome stayed unknown, and its class is sent at most once. */
@@ -90,7 +159,11 @@ export function afterExpiry(parcel: Parcel, context: EffectContext): Effects {
 	return end(parcel, "expired", context, "expired_waiting");
 }
 
-export function afterDispatchRefusal(parcel: Parcel, error: MessageErrorCode, context: EffectContext): Effects {
+export function afterDispatchRefusal(
+	parcel: Parcel,
+	error: MessageErrorCode,
+	context: EffectContext,
+): Effects {
 	return end(parcel, "rejected", context, error);
 }
 
@@ -98,7 +171,13 @@ export function afterDeferral(parcel: Parcel, untilMs: number): Effects {
 	return { returned: wait(parcel, { dueAtMs: untilMs }) };
 }
 
-function end(parcel: Parcel, state: StateName, context: Pick<EffectContext, "nowMs" | "eventId">, error?: MessageErrorCode, carrierError?: string): Effects {
+function end(
+	parcel: Parcel,
+	state: StateName,
+	context: Pick<EffectContext, "nowMs" | "eventId">,
+	error?: MessageErrorCode,
+	carrierError?: string,
+): Effects {
 	return {
 		transition: transitionOf(parcel, state, context, error, carrierError),
 		finished: { tenantId: parcel.tenantId, messageId: parcel.messageId },
@@ -113,21 +192,39 @@ function transitionOf(
 	carrierError?: string,
 ): Transition {
 	return {
-		tenantId: parcel.tenantId, environment: parcel.environment, messageId: parcel.messageId, rank: states[state].rank, atMs: context.nowMs,
-		error: error === undefined ? null : numberOfError(error), carrierError: carrierError ?? null,
-		possibleDuplicate: parcel.possibleDuplicate, eventId: context.eventId(),
+		tenantId: parcel.tenantId,
+		environment: parcel.environment,
+		messageId: parcel.messageId,
+		rank: states[state].rank,
+		atMs: context.nowMs,
+		error: error === undefined ? null : numberOfError(error),
+		carrierError: carrierError ?? null,
+		possibleDuplicate: parcel.possibleDuplicate,
+		eventId: context.eventId(),
 	};
 }
 
-function wait(parcel: Pick<Parcel, "tenantId" | "messageId" | "routeId" | "attempt" | "possibleDuplicate">, change: Partial<ReturnedEntry> & { readonly dueAtMs: number }): ReturnedEntry {
+function wait(
+	parcel: Pick<Parcel, "tenantId" | "messageId" | "routeId" | "attempt" | "possibleDuplicate">,
+	change: Partial<ReturnedEntry> & { readonly dueAtMs: number },
+): ReturnedEntry {
 	const { tenantId, messageId, routeId, attempt, possibleDuplicate } = parcel;
 	return { tenantId, messageId, routeId, attempt, possibleDuplicate, abandoned: false, ...change };
 }
 
-function submissionsOf(parcel: Parcel, carrierIds: readonly string[], context: EffectContext): Submission[] {
+function submissionsOf(
+	parcel: Parcel,
+	carrierIds: readonly string[],
+	context: EffectContext,
+): Submission[] {
 	return carrierIds.map((carrierId, i) => ({
-		tenantId: parcel.tenantId, messageId: parcel.messageId, segment: i + 1, segments: parcel.segmented.parts.length,
-		routeId: parcel.routeId, carrierId, submittedAtMs: context.nowMs,
+		tenantId: parcel.tenantId,
+		messageId: parcel.messageId,
+		segment: i + 1,
+		segments: parcel.segmented.parts.length,
+		routeId: parcel.routeId,
+		carrierId,
+		submittedAtMs: context.nowMs,
 	}));
 }
 

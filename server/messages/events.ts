@@ -9,7 +9,7 @@ import type { Sealed } from "./parcel.ts";
 import { placeOf } from "./prepare.ts";
 import { messagePrefix, renderError } from "./render.ts";
 import { stateOfRank, states } from "./state.ts";
-import { eventsByIds, messagesByIds, type StoredEvent, type StoredMessage } from "./store.ts";
+import { eventsByIds, messagesByIds, type StoredEvent, type StoredMessage } from "./read-store.ts";
 
 /** [message id, event id, state rank]: a reference in the outbox. */
 export type EventRef = readonly [messageId: string, eventId: string, rank: number];
@@ -21,29 +21,50 @@ export interface EventPayload {
 	readonly data: Readonly<Record<string, unknown>>;
 }
 
-export function eventTypeOf(ref: EventRef): string {
-	return stateOfRank(ref[2]).event ?? "";
+export function eventTypeOf(ref: EventRef): string | undefined {
+	return stateOfRank(ref[2]).event;
 }
 
 /** Payloads by event id; a reference whose message is gone has none. */
-export async function renderEvents(parts: { db: Database; vault: Vault }, scope: Scope, refs: readonly EventRef[]): Promise<Map<string, EventPayload>> {
+export async function renderEvents(
+	parts: { db: Database; vault: Vault },
+	scope: Scope,
+	refs: readonly EventRef[],
+): Promise<Map<string, EventPayload>> {
 	await parts.vault.warm([scope.tenantId]);
-	const [messages, events] = await parts.db.inTenant(scope, (tx) => Promise.all([
-		messagesByIds(tx, scope, [...new Set(refs.map(([messageId]) => messageId))]),
-		eventsByIds(tx, scope, refs.map(([messageId]) => messageId), refs.map(([, eventId]) => eventId)),
-	]));
+	const [messages, events] = await parts.db.inTenant(scope, (tx) =>
+		Promise.all([
+			messagesByIds(tx, scope, [...new Set(refs.map(([messageId]) => messageId))]),
+			eventsByIds(
+				tx,
+				scope,
+				refs.map(([messageId]) => messageId),
+				refs.map(([, eventId]) => eventId),
+			),
+		]),
+	);
 	const messageById = new Map(messages.map((message) => [message.id, message]));
 	const eventById = new Map(events.map((event) => [event.id, event]));
 	const payloads = new Map<string, EventPayload>();
 	for (const ref of refs) {
 		const message = messageById.get(ref[0]);
-		if (message !== undefined) payloads.set(ref[1], renderEvent(parts.vault, scope, ref, message, eventById.get(ref[1])));
+		if (message !== undefined)
+			payloads.set(ref[1], renderEvent(parts.vault, scope, ref, message, eventById.get(ref[1])));
 	}
 	return payloads;
 }
 
-function renderEvent(vault: Vault, scope: Scope, ref: EventRef, row: StoredMessage, event: StoredEvent | undefined): EventPayload {
-	const [address, sender, text, tags, metadata] = vault.openJson<Sealed>(placeOf(scope, row.id), row.sealed);
+function renderEvent(
+	vault: Vault,
+	scope: Scope,
+	ref: EventRef,
+	row: StoredMessage,
+	event: StoredEvent | undefined,
+): EventPayload {
+	const [address, sender, text, tags, metadata] = vault.openJson<Sealed>(
+		placeOf(scope, row.id),
+		row.sealed,
+	);
 	const at = event?.occurred_at ?? row.created_at;
 	const data: Record<string, unknown> = {
 		sms_id: showId(messagePrefix, row.id),
@@ -55,9 +76,14 @@ function renderEvent(vault: Vault, scope: Scope, ref: EventRef, row: StoredMessa
 	};
 	if (ref[2] === states.received.rank) {
 		data["text"] = text;
-		data["segments"] = { count: row.segments, encoding: row.encoding === 0 ? "GSM_7BIT" : "UCS2", characters: row.characters };
+		data["segments"] = {
+			count: row.segments,
+			encoding: row.encoding === 0 ? "GSM_7BIT" : "UCS2",
+			characters: row.characters,
+		};
 	}
-	if (event?.error != null) data["error"] = renderError(event.error, event.carrier_error, at);
+	if (event !== undefined && event.error !== null)
+		data["error"] = renderError(event.error, event.carrier_error, at);
 	if (row.possible_duplicate === true) data["possible_duplicate"] = true;
-	return { type: eventTypeOf(ref), timestamp: at.toISOString(), data };
+	return { type: eventTypeOf(ref) ?? "sms.unknown", timestamp: at.toISOString(), data };
 }

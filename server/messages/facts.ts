@@ -22,7 +22,10 @@ export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise
 		settingsOf(tx, distinctScopes(subjects)),
 		sendersAmong(tx, distinctKeys(subjects.map((subject) => keyOf(subject, subject.senderIndex)))),
 		suppressedAmong(tx, recipients),
-		consentAmong(tx, promotional.map((subject) => keyOf(subject, subject.recipient))),
+		consentAmong(
+			tx,
+			promotional.map((subject) => keyOf(subject, subject.recipient)),
+		),
 	]);
 	const facts = subjects.map((subject): Facts => {
 		const own = settings.get(`${subject.tenantId}/${subject.environment}`);
@@ -40,15 +43,22 @@ export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise
 			country: subject.country,
 			sender: { registered: sender !== undefined, active: sender?.active === true },
 			suppressed: suppressed.has(recipient),
-			promotionalConsent: subject.class === "promotional" ? consentOf(consents.get(recipient)) : undefined,
+			promotionalConsent:
+				subject.class === "promotional" ? consentOf(consents.get(recipient)) : undefined,
 			countriesAllowed: own?.countries,
 			outsideWindow: own?.outsideWindow,
-			promotionalWindow: own === undefined ? undefined : { fromMinute: own.promotionalFrom, untilMinute: own.promotionalUntil },
-			dlt: own === undefined ? undefined : {
-				entityId: subject.dlt?.entityId ?? null,
-				registeredEntityId: own.dltEntityId,
-				templateId: subject.dlt?.templateId ?? null,
-			},
+			promotionalWindow:
+				own === undefined
+					? undefined
+					: { fromMinute: own.promotionalFrom, untilMinute: own.promotionalUntil },
+			dlt:
+				own === undefined
+					? undefined
+					: {
+							entityId: subject.dlt?.entityId ?? null,
+							registeredEntityId: own.dltEntityId,
+							templateId: subject.dlt?.templateId ?? null,
+						},
 		};
 	});
 	return { facts, settings };

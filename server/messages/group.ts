@@ -50,14 +50,21 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 
 	return {
 		waiting: () => waiting,
-		idle: () => (queue.length === 0 && commits === 0 ? Promise.resolve() : new Promise((resolve) => void (onIdle = [...onIdle, resolve]))),
+		idle: () =>
+			queue.length === 0 && commits === 0
+				? Promise.resolve()
+				: new Promise((resolve) => void (onIdle = [...onIdle, resolve])),
 		accept(request) {
-			if (waiting + request.drafts.length > waitingMax) return Promise.reject(Fault.of("rate_limited", { retryAfterSeconds: 1 }));
+			if (waiting + request.drafts.length > waitingMax)
+				return Promise.reject(Fault.of("rate_limited", { retryAfterSeconds: 1 }));
 			const name = nameOf(request);
-			if (name !== undefined && inProgress.has(name)) return Promise.reject(Fault.of("request_in_progress", { retryAfterSeconds: 1 }));
+			if (name !== undefined && inProgress.has(name))
+				return Promise.reject(Fault.of("request_in_progress", { retryAfterSeconds: 1 }));
 			if (name !== undefined) inProgress.add(name);
 			waiting += request.drafts.length;
-			const answered = new Promise<AcceptAnswer>((resolve, reject) => void queue.push({ request, resolve, reject }));
+			const answered = new Promise<AcceptAnswer>(
+				(resolve, reject) => void queue.push({ request, resolve, reject }),
+			);
 			// The turn of the event loop is the window: everything parsed in it travels together.
 			if (!scheduled && commits < commitsMax) {
 				scheduled = true;
@@ -69,7 +76,9 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 }
 
 function nameOf({ scope, idempotency }: AcceptRequest): string | undefined {
-	return idempotency === undefined ? undefined : `${scope.tenantId}/${scope.environment}/${idempotency.keyHash.toString("base64")}`;
+	return idempotency === undefined
+		? undefined
+		: `${scope.tenantId}/${scope.environment}/${idempotency.keyHash.toString("base64")}`;
 }
 
 function takeGroup(queue: Waiting[]): Waiting[] {
@@ -91,7 +100,10 @@ function sizeOf(group: readonly Waiting[]): number {
 /** If a group fails for a reason that lies in one of its requests, the others must not suffer: one by one. */
 async function commitGroup(parts: AcceptParts, group: readonly Waiting[]): Promise<void> {
 	try {
-		const answers = await acceptGroup(parts, group.map((one) => one.request));
+		const answers = await acceptGroup(
+			parts,
+			group.map((one) => one.request),
+		);
 		for (const [i, one] of group.entries()) one.resolve(answers[i] as AcceptAnswer);
 	} catch (error) {
 		if (error instanceof Fault || group.length === 1) for (const one of group) one.reject(error);

@@ -6,7 +6,7 @@ import type { Clock } from "#platform/clock.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Clearance } from "#policy/index.ts";
 import type { Lanes } from "./lanes.ts";
-import type { Batch, Parcel } from "./parcel.ts";
+import type { Parcel } from "./parcel.ts";
 import type { Prepared } from "./prepare.ts";
 
 /** Messages of one batch: what becomes of unknown outcome, at most, when a process dies on it. */
@@ -45,7 +45,13 @@ export interface HandoverParts {
 	readonly arrived: (routeIds: ReadonlySet<string>) => void;
 }
 
-type Open = { readonly id: string; readonly routeId: string; readonly class: number; readonly tenantId: string; readonly parcels: Parcel[] };
+type Open = {
+	readonly id: string;
+	readonly routeId: string;
+	readonly class: number;
+	readonly tenantId: string;
+	readonly parcels: Parcel[];
+};
 
 export function createHandover(parts: HandoverParts): Handover {
 	const { lanes, ids, clock, owner } = parts;
@@ -73,7 +79,13 @@ export function createHandover(parts: HandoverParts): Handover {
 				const name = `${routeId}/${row.class}/${subject.tenantId}`;
 				let batch = open.get(name);
 				if (batch === undefined || batch.parcels.length >= batchMax) {
-					batch = { id: ids.next(), routeId, class: row.class, tenantId: subject.tenantId, parcels: [] };
+					batch = {
+						id: ids.next(),
+						routeId,
+						class: row.class,
+						tenantId: subject.tenantId,
+						parcels: [],
+					};
 					open.set(name, batch);
 					batches.push(batch);
 				}
@@ -84,7 +96,7 @@ export function createHandover(parts: HandoverParts): Handover {
 			batchIds: () => batches.map((batch) => batch.id),
 			commit() {
 				releaseAll();
-				for (const batch of batches) lanes.push(batch as Batch);
+				for (const batch of batches) lanes.push(batch);
 				if (batches.length > 0) parts.arrived(new Set(batches.map((batch) => batch.routeId)));
 			},
 			cancel: releaseAll,
@@ -92,11 +104,29 @@ export function createHandover(parts: HandoverParts): Handover {
 	}
 }
 
-function parcelOf({ draft, row, subject }: Prepared, routeId: string, clearance: Clearance): Parcel {
+function parcelOf(
+	{ draft, row, subject }: Prepared,
+	routeId: string,
+	clearance: Clearance,
+): Parcel {
 	return {
-		tenantId: subject.tenantId, environment: subject.environment, messageId: row.id, class: row.class, routeId,
-		to: draft.to, from: draft.from, segmented: draft.segmented, country: draft.country, dlt: draft.dlt,
-		addressIndex: row.addressIndex, senderIndex: row.senderIndex, bodyDigest: subject.bodyDigest, clearance,
-		expiresAtMs: draft.expiresAtMs, attempt: 0, possibleDuplicate: false, abandoned: false,
+		tenantId: subject.tenantId,
+		environment: subject.environment,
+		messageId: row.id,
+		class: row.class,
+		routeId,
+		to: draft.to,
+		from: draft.from,
+		segmented: draft.segmented,
+		country: draft.country,
+		dlt: draft.dlt,
+		addressIndex: row.addressIndex,
+		senderIndex: row.senderIndex,
+		bodyDigest: subject.bodyDigest,
+		clearance,
+		expiresAtMs: draft.expiresAtMs,
+		attempt: 0,
+		possibleDuplicate: false,
+		abandoned: false,
 	};
 }

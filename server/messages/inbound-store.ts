@@ -1,9 +1,16 @@
 /** SQL of inbound messages: who owns a sender, and the parts of long messages. Role waxwing_worker. */
 import { sql, type Tx } from "#platform/db.ts";
 
-const ownersStatement = sql("inbound.owners", "select platform_index, tenant_id from wx.owners_of_senders($1, $2::bytea[])");
+const ownersStatement = sql(
+	"inbound.owners",
+	"select platform_index, tenant_id from wx.owners_of_senders($1, $2::bytea[])",
+);
 
-export function findOwners(tx: Tx, environment: string, indexes: readonly Buffer[]): Promise<{ platform_index: Buffer; tenant_id: string }[]> {
+export function findOwners(
+	tx: Tx,
+	environment: string,
+	indexes: readonly Buffer[],
+): Promise<{ platform_index: Buffer; tenant_id: string }[]> {
 	return tx.query(ownersStatement, [environment, indexes]);
 }
 
@@ -29,7 +36,12 @@ const partsStatement = sql(
 );
 
 /** Keeps a part (once) and returns all parts of its set. */
-export function keepPart(tx: Tx, row: KeptPart, sealed: Buffer, nowMs: number): Promise<{ part: number; parts: number; sealed: Buffer }[]> {
+export function keepPart(
+	tx: Tx,
+	row: KeptPart,
+	sealed: Buffer,
+	nowMs: number,
+): Promise<{ part: number; parts: number; sealed: Buffer }[]> {
 	const set = [row.tenantId, row.environment, row.addressIndex, row.senderIndex, row.reference];
 	tx.post(keepStatement, [...set, row.part, row.parts, sealed, nowMs]);
 	return tx.query(partsStatement, [...set, row.parts]);
@@ -41,5 +53,11 @@ const takeStatement = sql(
 );
 
 export function takeParts(tx: Tx, row: KeptPart): void {
-	tx.post(takeStatement, [row.tenantId, row.environment, row.addressIndex, row.senderIndex, row.reference]);
+	tx.post(takeStatement, [
+		row.tenantId,
+		row.environment,
+		row.addressIndex,
+		row.senderIndex,
+		row.reference,
+	]);
 }

@@ -1,4 +1,9 @@
 export { type EventRef, eventTypeOf, renderEvents } from "./events.ts";
+export {
+	type MessagePath,
+	type MessagePathParts,
+	type RouteRuntime,
+	startMessages,
+} from "./message-path.ts";
 export { type MessageRouteParts, messageRoutes } from "./routes.ts";
-export { type MessageService, type MessageServiceParts, type RouteRuntime, startMessages } from "./service.ts";
 export { eventTypes } from "./state.ts";

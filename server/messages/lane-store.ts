@@ -11,7 +11,12 @@ const makeBatchesStatement = sql(
 );
 
 /** Notes batches as held by `owner`. Also run by the accepting side, in the commit that hands over. */
-export function makeBatches(tx: Tx, ids: readonly string[], owner: string, leaseUntilMs: number): void {
+export function makeBatches(
+	tx: Tx,
+	ids: readonly string[],
+	owner: string,
+	leaseUntilMs: number,
+): void {
 	if (ids.length > 0) tx.post(makeBatchesStatement, [ids, owner, leaseUntilMs]);
 }
 
@@ -25,8 +30,19 @@ const startBatchesStatement = sql(
  * Marks batches as started, before any of their bytes leave. Returns those that are still ours: a holder
  * whose lease has run out must not send.
  */
-export async function startBatches(tx: Tx, ids: readonly string[], owner: string, nowMs: number, leaseUntilMs: number): Promise<Set<string>> {
-	const rows = await tx.query<{ id: string }>(startBatchesStatement, [ids, owner, nowMs, leaseUntilMs]);
+export async function startBatches(
+	tx: Tx,
+	ids: readonly string[],
+	owner: string,
+	nowMs: number,
+	leaseUntilMs: number,
+): Promise<Set<string>> {
+	const rows = await tx.query<{ id: string }>(startBatchesStatement, [
+		ids,
+		owner,
+		nowMs,
+		leaseUntilMs,
+	]);
 	return new Set(rows.map((row) => row.id));
 }
 
@@ -35,21 +51,43 @@ const renewStatement = sql(
 	"update dispatch_batches set lease_until = to_timestamp($3::float8 / 1000) where id = any ($1::uuid[]) and owner = $2",
 );
 
-export function renewLeases(tx: Tx, ids: readonly string[], owner: string, leaseUntilMs: number): void {
+export function renewLeases(
+	tx: Tx,
+	ids: readonly string[],
+	owner: string,
+	leaseUntilMs: number,
+): void {
 	if (ids.length > 0) tx.post(renewStatement, [ids, owner, leaseUntilMs]);
 }
 
-const dropBatchesStatement = sql("lanes.drop_batches", "delete from dispatch_batches where id = any ($1::uuid[])");
+const dropBatchesStatement = sql(
+	"lanes.drop_batches",
+	"delete from dispatch_batches where id = any ($1::uuid[])",
+);
 
 export function dropBatches(tx: Tx, ids: readonly string[]): void {
 	if (ids.length > 0) tx.post(dropBatchesStatement, [ids]);
 }
 
-const tenantsStatement = sql("lanes.tenants", "select t as tenant_id from wx.lane_tenants($1, $2::smallint, to_timestamp($3::float8 / 1000), $4) as t");
+const tenantsStatement = sql(
+	"lanes.tenants",
+	"select t as tenant_id from wx.lane_tenants($1, $2::smallint, to_timestamp($3::float8 / 1000), $4) as t",
+);
 
 /** Tenants that have due work in a lane, at most `most`. */
-export async function tenantsWaiting(tx: Tx, routeId: string, classNumber: number, nowMs: number, most: number): Promise<string[]> {
-	const rows = await tx.query<{ tenant_id: string }>(tenantsStatement, [routeId, classNumber, nowMs, most]);
+export async function tenantsWaiting(
+	tx: Tx,
+	routeId: string,
+	classNumber: number,
+	nowMs: number,
+	most: number,
+): Promise<string[]> {
+	const rows = await tx.query<{ tenant_id: string }>(tenantsStatement, [
+		routeId,
+		classNumber,
+		nowMs,
+		most,
+	]);
 	return rows.map((row) => row.tenant_id);
 }
 
@@ -76,7 +114,14 @@ export interface LeaseRequest {
 }
 
 export function leaseEntries(tx: Tx, request: LeaseRequest, nowMs: number): Promise<LeasedEntry[]> {
-	return tx.query<LeasedEntry>(leaseStatement, [request.routeId, request.class, request.tenantId, nowMs, request.most, request.batchId]);
+	return tx.query<LeasedEntry>(leaseStatement, [
+		request.routeId,
+		request.class,
+		request.tenantId,
+		nowMs,
+		request.most,
+		request.batchId,
+	]);
 }
 
 const loadStatement = sql(
@@ -104,7 +149,11 @@ export interface LoadedMessage {
 	readonly seal: Buffer;
 }
 
-export function loadMessages(tx: Tx, tenantIds: readonly string[], ids: readonly string[]): Promise<LoadedMessage[]> {
+export function loadMessages(
+	tx: Tx,
+	tenantIds: readonly string[],
+	ids: readonly string[],
+): Promise<LoadedMessage[]> {
 	return tx.query<LoadedMessage>(loadStatement, [tenantIds, ids]);
 }
 
@@ -121,7 +170,8 @@ const finishStatement = sql(
 
 /** The entry is done with: the message has left, or never will. */
 export function finishEntries(tx: Tx, keys: readonly EntryKey[]): void {
-	if (keys.length > 0) tx.post(finishStatement, [keys.map((key) => key.tenantId), keys.map((key) => key.messageId)]);
+	if (keys.length > 0)
+		tx.post(finishStatement, [keys.map((key) => key.tenantId), keys.map((key) => key.messageId)]);
 }
 
 export interface ReturnedEntry extends EntryKey {
@@ -144,9 +194,16 @@ const returnStatement = sql(
 /** The entry waits again: for a retry, another route, or the opening of a window. */
 export function returnEntries(tx: Tx, rows: readonly ReturnedEntry[]): void {
 	if (rows.length === 0) return;
-	const column = <K extends keyof ReturnedEntry>(name: K): ReturnedEntry[K][] => rows.map((row) => row[name]);
+	const column = <K extends keyof ReturnedEntry>(name: K): ReturnedEntry[K][] =>
+		rows.map((row) => row[name]);
 	tx.post(returnStatement, [
-		column("tenantId"), column("messageId"), column("routeId"), column("dueAtMs"), column("attempt"), column("possibleDuplicate"), column("abandoned"),
+		column("tenantId"),
+		column("messageId"),
+		column("routeId"),
+		column("dueAtMs"),
+		column("attempt"),
+		column("possibleDuplicate"),
+		column("abandoned"),
 	]);
 }
 
@@ -156,7 +213,11 @@ const releaseStatement = sql(
 );
 
 /** Entries of batches that were never started wait again. */
-export function releaseEntries(tx: Tx, tenantIds: readonly string[], batchIds: readonly string[]): void {
+export function releaseEntries(
+	tx: Tx,
+	tenantIds: readonly string[],
+	batchIds: readonly string[],
+): void {
 	if (batchIds.length > 0) tx.post(releaseStatement, [tenantIds, batchIds]);
 }
 
@@ -170,21 +231,35 @@ const clearAgainStatement = sql(
 /** Stores clearances that dispatch had minted anew. */
 export function updateClearances(
 	tx: Tx,
-	rows: readonly (EntryKey & { readonly ruleset: string; readonly validUntilMs: number; readonly seal: Buffer })[],
+	rows: readonly (EntryKey & {
+		readonly ruleset: string;
+		readonly validUntilMs: number;
+		readonly seal: Buffer;
+	})[],
 ): void {
 	if (rows.length === 0) return;
 	tx.post(clearAgainStatement, [
-		rows.map((row) => row.tenantId), rows.map((row) => row.messageId), rows.map((row) => row.ruleset),
-		rows.map((row) => row.validUntilMs), rows.map((row) => row.seal),
+		rows.map((row) => row.tenantId),
+		rows.map((row) => row.messageId),
+		rows.map((row) => row.ruleset),
+		rows.map((row) => row.validUntilMs),
+		rows.map((row) => row.seal),
 	]);
 }
 
 // Recovery ----------------------------------------------------------------------------------------------------
 
-const expiredStatement = sql("lanes.expired", "select batch_id, started from wx.expired_batches(to_timestamp($1::float8 / 1000), $2)");
+const expiredStatement = sql(
+	"lanes.expired",
+	"select batch_id, started from wx.expired_batches(to_timestamp($1::float8 / 1000), $2)",
+);
 
 /** Batches whose lease ended before `atMs`, locked for this transaction. */
-export function expiredBatches(tx: Tx, atMs: number, most: number): Promise<{ batch_id: string; started: boolean }[]> {
+export function expiredBatches(
+	tx: Tx,
+	atMs: number,
+	most: number,
+): Promise<{ batch_id: string; started: boolean }[]> {
 	return tx.query(expiredStatement, [atMs, most]);
 }
 

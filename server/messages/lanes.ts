@@ -44,31 +44,26 @@ export function createLanes(): Lanes {
 	const lanesOf = (routeId: string): Lane[] => {
 		let lanes = routes.get(routeId);
 		if (lanes === undefined) {
-			lanes = Array.from({ length: classCount }, () => ({ lines: new Map(), messages: 0, reserved: 0 }));
+			lanes = Array.from({ length: classCount }, () => ({
+				lines: new Map(),
+				messages: 0,
+				reserved: 0,
+			}));
 			routes.set(routeId, lanes);
 		}
 		return lanes;
 	};
-	const laneOf = (routeId: string, classNumber: number): Lane => lanesOf(routeId)[classNumber] as Lane;
+	const laneOf = (routeId: string, classNumber: number): Lane =>
+		lanesOf(routeId)[classNumber] as Lane;
 	return {
-		room(routeId, classNumber, tenantId) {
-			const lane = laneOf(routeId, classNumber);
-			const own = lane.lines.get(tenantId)?.batches.reduce((sum, batch) => sum + batch.parcels.length, 0) ?? 0;
-			return Math.max(0, Math.min(laneMax - lane.messages - lane.reserved, laneMax / 2 - own - lane.reserved));
-		},
+		room: (routeId, classNumber, tenantId) => roomOf(laneOf(routeId, classNumber), tenantId),
 		reserve(routeId, classNumber, count) {
 			laneOf(routeId, classNumber).reserved += count;
 		},
 		release(routeId, classNumber, count) {
 			laneOf(routeId, classNumber).reserved -= count;
 		},
-		push(batch) {
-			const lane = laneOf(batch.routeId, batch.class);
-			const line = lane.lines.get(batch.tenantId);
-			if (line === undefined) lane.lines.set(batch.tenantId, { batches: [batch], deficit: 0 });
-			else line.batches.push(batch);
-			lane.messages += batch.parcels.length;
-		},
+		push: (batch) => pushTo(laneOf(batch.routeId, batch.class), batch),
 		take(routeId, most) {
 			const taken: Batch[] = [];
 			let left = most;
@@ -77,15 +72,41 @@ export function createLanes(): Lanes {
 		},
 		waiting(routeId, classNumber) {
 			const lanes = lanesOf(routeId);
-			return classNumber === undefined ? lanes.reduce((sum, lane) => sum + lane.messages, 0) : (lanes[classNumber]?.messages ?? 0);
+			return classNumber === undefined
+				? lanes.reduce((sum, lane) => sum + lane.messages, 0)
+				: (lanes[classNumber]?.messages ?? 0);
 		},
 		drain() {
-			const all = [...routes.values()].flat().flatMap((lane) => [...lane.lines.values()].flatMap((line) => line.batches));
+			const all = [...routes.values()]
+				.flat()
+				.flatMap((lane) => [...lane.lines.values()].flatMap((line) => line.batches));
 			routes.clear();
 			return all;
 		},
-		batchIds: () => [...routes.values()].flat().flatMap((lane) => [...lane.lines.values()].flatMap((line) => line.batches.map((batch) => batch.id))),
+		batchIds: () =>
+			[...routes.values()]
+				.flat()
+				.flatMap((lane) =>
+					[...lane.lines.values()].flatMap((line) => line.batches.map((batch) => batch.id)),
+				),
 	};
+}
+
+function messagesOf(batches: readonly Batch[]): number {
+	return batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
+}
+
+function roomOf(lane: Lane, tenantId: string): number {
+	const own = messagesOf(lane.lines.get(tenantId)?.batches ?? []);
+	const { messages, reserved } = lane;
+	return Math.max(0, Math.min(laneMax - messages, laneMax / 2 - own) - reserved);
+}
+
+function pushTo(lane: Lane, batch: Batch): void {
+	const line = lane.lines.get(batch.tenantId);
+	if (line === undefined) lane.lines.set(batch.tenantId, { batches: [batch], deficit: 0 });
+	else line.batches.push(batch);
+	lane.messages += batch.parcels.length;
 }
 
 /** Serves the tenants of a lane in turn; returns how many messages may still be taken. */
@@ -94,7 +115,11 @@ function takeFrom(lane: Lane, most: number, taken: Batch[]): number {
 	while (left > 0 && lane.lines.size > 0) {
 		const [tenantId, line] = lane.lines.entries().next().value as [string, Line];
 		line.deficit += quantum;
-		while (left > 0 && line.batches[0] !== undefined && line.batches[0].parcels.length <= line.deficit) {
+		while (
+			left > 0 &&
+			line.batches[0] !== undefined &&
+			line.batches[0].parcels.length <= line.deficit
+		) {
 			const batch = line.batches.shift() as Batch;
 			line.deficit -= batch.parcels.length;
 			lane.messages -= batch.parcels.length;

@@ -61,7 +61,10 @@ export interface Tag {
 }
 
 /** What a clearance is bound to, and what the rules are told, of one message. */
-export type Subject = Pick<Facts, "tenantId" | "environment" | "messageId" | "recipient" | "bodyDigest" | "class"> & {
+export type Subject = Pick<
+	Facts,
+	"tenantId" | "environment" | "messageId" | "recipient" | "bodyDigest" | "class"
+> & {
 	readonly senderIndex: Buffer;
 	readonly country: string;
 	readonly dlt: Dlt | undefined;

@@ -18,16 +18,47 @@ export interface Prepared {
 export interface PrepareParts {
 	readonly vault: Vault;
 	readonly ids: Ids;
+	readonly senderIndexes: SenderIndexes;
 }
 
-export function prepare(parts: PrepareParts, scope: Scope, apiKeyId: string | null, draft: Draft, nowMs: number): Prepared {
+/** A tenant's few senders stand in most of its messages: their indexes are kept. */
+export type SenderIndexes = (scope: Scope, from: string) => Buffer;
+
+const sendersKept = 10_000;
+
+export function createSenderIndexes(vault: Vault): SenderIndexes {
+	const kept = new Map<string, Buffer>();
+	return ({ tenantId, environment }, from) => {
+		const name = `${tenantId}/${environment}/${from}`;
+		const known = kept.get(name);
+		if (known !== undefined) return known;
+		if (kept.size >= sendersKept) kept.clear();
+		const made = vault.index(tenantId, environment, "sms.sender", from);
+		kept.set(name, made);
+		return made;
+	};
+}
+
+export function prepare(
+	parts: PrepareParts,
+	scope: Scope,
+	apiKeyId: string | null,
+	draft: Draft,
+	nowMs: number,
+): Prepared {
 	const { vault, ids } = parts;
 	const { tenantId, environment } = scope;
 	const id = ids.next();
 	const recipient = vault.index(tenantId, environment, "sms.address", draft.to);
-	const senderIndex = vault.index(tenantId, environment, "sms.sender", draft.from);
+	const senderIndex = parts.senderIndexes(scope, draft.from);
 	const contents: Sealed = [
-		draft.to, draft.from, draft.text, draft.tags ?? null, draft.metadata ?? null, draft.dlt?.entityId ?? null, draft.smartEncoding,
+		draft.to,
+		draft.from,
+		draft.text,
+		draft.tags ?? null,
+		draft.metadata ?? null,
+		draft.dlt?.entityId ?? null,
+		draft.smartEncoding,
 	];
 	const row: NewMessage = {
 		id,
@@ -40,15 +71,25 @@ export function prepare(parts: PrepareParts, scope: Scope, apiKeyId: string | nu
 		characters: draft.characters,
 		country: draft.country,
 		dltTemplateId: draft.dlt?.templateId ?? null,
-		tagIndexes: draft.tags === undefined || draft.tags.length === 0 ? null : Buffer.concat(draft.tags.flatMap((tag) => tagIndexesOf(vault, scope, tag))),
+		tagIndexes:
+			draft.tags === undefined || draft.tags.length === 0
+				? null
+				: Buffer.concat(draft.tags.flatMap((tag) => tagIndexesOf(vault, scope, tag))),
 		apiKeyId,
 		scheduledAtMs: draft.scheduledAtMs ?? null,
 		expiresAtMs: draft.expiresAtMs,
 	};
 	const subject: Subject = {
-		tenantId, environment, messageId: id, recipient, senderIndex,
+		tenantId,
+		environment,
+		messageId: id,
+		recipient,
+		senderIndex,
 		bodyDigest: bodyDigestOf(vault, draft.from, draft.text, draft.dlt),
-		class: draft.class, country: draft.country, dlt: draft.dlt, at: draft.scheduledAtMs ?? nowMs,
+		class: draft.class,
+		country: draft.country,
+		dlt: draft.dlt,
+		at: draft.scheduledAtMs ?? nowMs,
 	};
 	return { draft, row, subject };
 }
@@ -59,7 +100,12 @@ export function placeOf(scope: Scope, messageId: string): Parameters<Vault["seal
 }
 
 /** What a clearance vouches for, besides the recipient. */
-export function bodyDigestOf(vault: Vault, from: string, text: string, dlt: Dlt | undefined): Buffer {
+export function bodyDigestOf(
+	vault: Vault,
+	from: string,
+	text: string,
+	dlt: Dlt | undefined,
+): Buffer {
 	return vault.digest(from, text, dlt?.entityId ?? "", dlt?.templateId ?? "");
 }
 

@@ -41,11 +41,15 @@ export interface MatchedReceipt {
 }
 
 /** Finds each receipt's submission: the likeliest form of its id first, of several the newest. */
-export function matchAll(receipts: readonly IncomingReceipt[], matches: readonly Match[]): { matched: MatchedReceipt[]; unmatched: IncomingReceipt[] } {
+export function matchAll(
+	receipts: readonly IncomingReceipt[],
+	matches: readonly Match[],
+): { matched: MatchedReceipt[]; unmatched: IncomingReceipt[] } {
 	const byId = new Map<string, Match>();
 	for (const match of matches) {
 		const known = byId.get(match.asked);
-		if (known === undefined || known.submitted_at < match.submitted_at) byId.set(match.asked, match);
+		if (known === undefined || known.submitted_at < match.submitted_at)
+			byId.set(match.asked, match);
 	}
 	const matched: MatchedReceipt[] = [];
 	const unmatched: IncomingReceipt[] = [];
@@ -60,25 +64,40 @@ export function matchAll(receipts: readonly IncomingReceipt[], matches: readonly
 /** Receipts that need the other segments' states, as marks on their segments. */
 export function marksOf(matched: readonly MatchedReceipt[]): SegmentState[] {
 	return matched
-		.filter(({ receipt, match }) => match.segments > 1 && meanings[receipt.messageState] !== undefined)
+		.filter(
+			({ receipt, match }) => match.segments > 1 && meanings[receipt.messageState] !== undefined,
+		)
 		.map(({ receipt, match }) => ({
-			tenantId: match.tenant_id, messageId: match.message_id, segment: match.segment,
-			submittedAtMs: match.submitted_at.getTime(), state: receipt.messageState,
+			tenantId: match.tenant_id,
+			messageId: match.message_id,
+			segment: match.segment,
+			submittedAtMs: match.submitted_at.getTime(),
+			state: receipt.messageState,
 		}));
 }
 
 /** `segments`: how the messages of several segments stand, after their marks. */
-export function transitionsOf(matched: readonly MatchedReceipt[], segments: readonly MessageSegments[], nowMs: number, eventId: () => string): Transition[] {
+export function transitionsOf(
+	matched: readonly MatchedReceipt[],
+	segments: readonly MessageSegments[],
+	nowMs: number,
+	eventId: () => string,
+): Transition[] {
 	const transitions: Transition[] = [];
 	for (const { receipt, match } of matched) {
 		const messageState = match.segments === 1 ? receipt.messageState : combined(match, segments);
 		const meaning = messageState === undefined ? undefined : meanings[messageState];
 		if (meaning === undefined) continue;
 		transitions.push({
-			tenantId: match.tenant_id, messageId: match.message_id, environment: match.environment, rank: states[meaning.state].rank, atMs: nowMs,
+			tenantId: match.tenant_id,
+			messageId: match.message_id,
+			environment: match.environment,
+			rank: states[meaning.state].rank,
+			atMs: nowMs,
 			error: meaning.error === undefined ? null : numberOfError(meaning.error),
 			carrierError: meaning.state === "delivered" ? null : (receipt.errorCode ?? null),
-			possibleDuplicate: false, eventId: eventId(),
+			possibleDuplicate: false,
+			eventId: eventId(),
 		});
 	}
 	return transitions;
@@ -86,9 +105,15 @@ export function transitionsOf(matched: readonly MatchedReceipt[], segments: read
 
 /** One state for all segments of an attempt; undefined while some are open. */
 function combined(match: Match, all: readonly MessageSegments[]): number | undefined {
-	const own = all.find((one) => one.message_id === match.message_id && one.submitted_at.getTime() === match.submitted_at.getTime());
+	const own = all.find(
+		(one) =>
+			one.message_id === match.message_id &&
+			one.submitted_at.getTime() === match.submitted_at.getTime(),
+	);
 	if (own === undefined) return undefined;
 	const bad = own.states.find((state) => state !== 0 && state !== 2);
 	if (bad !== undefined) return bad;
-	return own.states.length === own.segments && own.states.every((state) => state === 2) ? 2 : undefined;
+	return own.states.length === own.segments && own.states.every((state) => state === 2)
+		? 2
+		: undefined;
 }

@@ -21,7 +21,8 @@ const receiptsWaitingMax = 20_000;
 const retryMs = 250;
 
 export interface Result {
-	readonly batchId: string;
+	/** The batch whose parcel this ends; undefined for news that come later. */
+	readonly batchId: string | undefined;
 	readonly effects: Effects;
 }
 
@@ -50,63 +51,86 @@ export interface Recorder {
 	idle(): Promise<void>;
 }
 
-export function createRecorder(parts: RecorderParts): Recorder {
-	const open = new Map<string, number>();
-	let results: Result[] = [];
-	let receipts: WaitingReceipt[] = [];
-	let writing = false;
-	let onIdle: (() => void)[] = [];
+interface Inner {
+	readonly parts: RecorderParts;
+	/** Parcels of batches being sent that have no written result yet. */
+	readonly open: Map<string, number>;
+	results: Result[];
+	receipts: WaitingReceipt[];
+	writing: boolean;
+	readonly onIdle: (() => void)[];
+}
 
-	const pump = async (): Promise<void> => {
-		while (results.length > 0 || receipts.length > 0) {
-			const some = results.slice(0, writeMax);
-			const news = receipts.slice(0, writeMax);
-			const done = countDown(open, some);
-			try {
-				await parts.worker.inPlatform((tx) => writeAll(parts, tx, some, news.map((one) => one.receipt), done));
-			} catch (error) {
-				await failed(parts, error, news);
-				receipts = receipts.slice(news.length);
-				continue;
-			}
-			for (const result of some) close(open, result.batchId);
-			results = results.slice(some.length);
-			receipts = receipts.slice(news.length);
-			for (const one of news) one.resolve();
-		}
-	};
-	const wake = (): void => {
-		if (writing) return;
-		writing = true;
-		setImmediate(() => void pump().finally(() => {
-			writing = false;
-			if (results.length > 0 || receipts.length > 0) wake();
-			else for (const done of onIdle.splice(0)) done();
-		}));
+export function createRecorder(parts: RecorderParts): Recorder {
+	const inner: Inner = {
+		parts,
+		open: new Map(),
+		results: [],
+		receipts: [],
+		writing: false,
+		onIdle: [],
 	};
 	return {
-		open: (batchId, parcels) => void open.set(batchId, parcels),
+		open: (batchId, parcels) => void inner.open.set(batchId, parcels),
 		record(result) {
-			results.push(result);
-			wake();
+			inner.results.push(result);
+			wake(inner);
 		},
 		receipt(receipt) {
-			if (receipts.length >= receiptsWaitingMax) return Promise.reject(new Error("too many receipts wait"));
-			const stored = new Promise<void>((resolve, reject) => void receipts.push({ receipt, resolve, reject }));
-			wake();
+			if (inner.receipts.length >= receiptsWaitingMax)
+				return Promise.reject(new Error("too many receipts wait"));
+			const stored = new Promise<void>(
+				(resolve, reject) => void inner.receipts.push({ receipt, resolve, reject }),
+			);
+			wake(inner);
 			return stored;
 		},
-		openIds: () => [...open.keys()],
-		pending: () => results.length + receipts.length,
-		idle: () => (writing ? new Promise((resolve) => void onIdle.push(resolve)) : Promise.resolve()),
+		openIds: () => [...inner.open.keys()],
+		pending: () => inner.results.length + inner.receipts.length,
+		idle: () =>
+			inner.writing ? new Promise((resolve) => void inner.onIdle.push(resolve)) : Promise.resolve(),
 	};
+}
+
+function wake(inner: Inner): void {
+	if (inner.writing) return;
+	inner.writing = true;
+	setImmediate(() => void writeOut(inner));
+}
+
+async function writeOut(inner: Inner): Promise<void> {
+	while (inner.results.length > 0 || inner.receipts.length > 0) await writeSome(inner);
+	inner.writing = false;
+	for (const done of inner.onIdle.splice(0)) done();
+}
+
+async function writeSome(inner: Inner): Promise<void> {
+	const { parts, open } = inner;
+	const some = inner.results.slice(0, writeMax);
+	const news = inner.receipts.slice(0, writeMax);
+	const done = countDown(open, some);
+	try {
+		const receipts = news.map((one) => one.receipt);
+		await parts.worker.inPlatform((tx) => writeAll(parts, tx, some, receipts, done));
+	} catch (error) {
+		inner.receipts = inner.receipts.slice(news.length);
+		await failed(parts, error, news);
+		return;
+	}
+	for (const { batchId } of some) if (batchId !== undefined) close(open, batchId);
+	inner.results = inner.results.slice(some.length);
+	inner.receipts = inner.receipts.slice(news.length);
+	for (const one of news) one.resolve();
 }
 
 /** Batches whose last parcel is among these results. */
 function countDown(open: ReadonlyMap<string, number>, results: readonly Result[]): string[] {
 	const counts = new Map<string, number>();
-	for (const { batchId } of results) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
-	return [...counts].filter(([batchId, count]) => count >= (open.get(batchId) ?? 0)).map(([batchId]) => batchId);
+	for (const { batchId } of results)
+		if (batchId !== undefined) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
+	return [...counts]
+		.filter(([batchId, count]) => count >= (open.get(batchId) ?? 0))
+		.map(([batchId]) => batchId);
 }
 
 function close(open: Map<string, number>, batchId: string): void {
@@ -115,13 +139,23 @@ function close(open: Map<string, number>, batchId: string): void {
 	else open.set(batchId, left);
 }
 
-async function failed(parts: RecorderParts, error: unknown, news: readonly WaitingReceipt[]): Promise<void> {
+async function failed(
+	parts: RecorderParts,
+	error: unknown,
+	news: readonly WaitingReceipt[],
+): Promise<void> {
 	parts.log.error({ err: error }, "results could not be written; trying again");
 	for (const one of news) one.reject(error);
 	await new Promise((resolve) => void setTimeout(resolve, retryMs));
 }
 
-async function writeAll(parts: RecorderParts, tx: Tx, results: readonly Result[], receipts: readonly IncomingReceipt[], doneBatches: readonly string[]): Promise<void> {
+async function writeAll(
+	parts: RecorderParts,
+	tx: Tx,
+	results: readonly Result[],
+	receipts: readonly IncomingReceipt[],
+	doneBatches: readonly string[],
+): Promise<void> {
 	const nowMs = parts.clock.now();
 	const effects = results.map((result) => result.effects);
 	const sent = effects.flatMap((effect) => effect.submissions ?? []);
@@ -129,35 +163,93 @@ async function writeAll(parts: RecorderParts, tx: Tx, results: readonly Result[]
 	submissions.insertSubmissions(tx, sent);
 	const early = sent.length === 0 ? [] : await unpark(tx, sent);
 	const told = await interpret(parts, tx, [...early, ...receipts], tenantsOf(effects), nowMs);
-	applyTransitions(tx, nowMs, [...effects.flatMap((effect) => effect.transition ?? []), ...told.transitions]);
-	submissions.parkReceipts(tx, nowMs, told.unmatched.map((receipt) => ({
-		id: parts.ids.next(), routeId: receipt.routeId, carrierIds: receipt.candidates, state: receipt.messageState, errorCode: receipt.errorCode ?? null,
-	})));
-	insertDecisions(tx, nowMs, effects.flatMap((effect) => effect.decision ?? []));
-	lanes.returnEntries(tx, effects.flatMap((effect) => effect.returned ?? []));
-	lanes.finishEntries(tx, effects.flatMap((effect) => effect.finished ?? []));
+	applyTransitions(tx, nowMs, [
+		...effects.flatMap((effect) => effect.transition ?? []),
+		...told.transitions,
+	]);
+	submissions.parkReceipts(
+		tx,
+		nowMs,
+		told.unmatched.map((receipt) => ({
+			id: parts.ids.next(),
+			routeId: receipt.routeId,
+			carrierIds: receipt.candidates,
+			state: receipt.messageState,
+			errorCode: receipt.errorCode ?? null,
+		})),
+	);
+	insertDecisions(
+		tx,
+		nowMs,
+		effects.flatMap((effect) => effect.decision ?? []),
+	);
+	lanes.returnEntries(
+		tx,
+		effects.flatMap((effect) => effect.returned ?? []),
+	);
+	lanes.finishEntries(
+		tx,
+		effects.flatMap((effect) => effect.finished ?? []),
+	);
 	lanes.dropBatches(tx, doneBatches);
 }
 
 /** Receipts that came before the answer to their submit. */
 async function unpark(tx: Tx, sent: readonly submissions.Submission[]): Promise<IncomingReceipt[]> {
-	const found = await Promise.all([...idsByRoute(sent.map((one) => [one.routeId, one.carrierId]))].map(([routeId, ids]) => submissions.unparkReceipts(tx, routeId, ids)));
+	const found = await Promise.all(
+		[...idsByRoute(sent.map((one) => [one.routeId, one.carrierId]))].map(([routeId, ids]) =>
+			submissions.unparkReceipts(tx, routeId, ids),
+		),
+	);
 	return found.flat().map((row) => ({
-		routeId: row.route_id, candidates: [row.carrier_id], messageState: row.state, errorCode: row.error_code ?? undefined,
+		routeId: row.route_id,
+		candidates: [row.carrier_id],
+		messageState: row.state,
+		errorCode: row.error_code ?? undefined,
 	}));
 }
 
-/** Matches receipts to submissions; leaves the transaction in all tenants concerned. */
-async function interpret(parts: RecorderParts, tx: Tx, receipts: readonly IncomingReceipt[], tenants: readonly string[], nowMs: number): Promise<{ transitions: Transition[]; unmatched: IncomingReceipt[] }> {
+/**
+ * Matches receipts to submissions, by the likeliest form of their id and, where that finds nothing, by the
+ * others; leaves the transaction in all tenants concerned.
+ */
+async function interpret(
+	parts: RecorderParts,
+	tx: Tx,
+	receipts: readonly IncomingReceipt[],
+	tenants: readonly string[],
+	nowMs: number,
+): Promise<{ transitions: Transition[]; unmatched: readonly IncomingReceipt[] }> {
 	if (receipts.length === 0) return { transitions: [], unmatched: [] };
-	const asked = idsByRoute(receipts.flatMap((receipt) => receipt.candidates.map((id) => [receipt.routeId, id] as const)));
-	const answers = await Promise.all([...asked].map(async ([routeId, ids]) => [routeId, await submissions.matchReceipts(tx, routeId, ids)] as const));
-	const matched = answers.map(([routeId, rows]) => matchAll(receipts.filter((receipt) => receipt.routeId === routeId), rows));
-	const all = matched.flatMap((one) => one.matched);
-	tx.enterTenants([...new Set([...tenants, ...all.map(({ match }) => match.tenant_id)])]);
+	const first = await match(tx, receipts, (receipt) => receipt.candidates.slice(0, 1));
+	const second = await match(tx, first.unmatched, (receipt) => receipt.candidates.slice(1));
+	const all = [...first.matched, ...second.matched];
+	tx.enterTenants([...new Set([...tenants, ...all.map((one) => one.match.tenant_id)])]);
 	const marks = marksOf(all);
 	const segments = marks.length === 0 ? [] : await submissions.markSegments(tx, marks);
-	return { transitions: transitionsOf(all, segments, nowMs, () => parts.ids.next()), unmatched: matched.flatMap((one) => one.unmatched) };
+	const transitions = transitionsOf(all, segments, nowMs, () => parts.ids.next());
+	return { transitions, unmatched: second.unmatched };
+}
+
+async function match(
+	tx: Tx,
+	receipts: readonly IncomingReceipt[],
+	forms: (receipt: IncomingReceipt) => readonly string[],
+): Promise<ReturnType<typeof matchAll>> {
+	const asked = idsByRoute(
+		receipts.flatMap((receipt) => forms(receipt).map((id) => [receipt.routeId, id] as const)),
+	);
+	if (asked.size === 0) return { matched: [], unmatched: [...receipts] };
+	const answers = await Promise.all(
+		[...asked].map(async ([routeId, ids]) => {
+			const own = receipts.filter((receipt) => receipt.routeId === routeId);
+			return matchAll(own, await submissions.matchReceipts(tx, routeId, ids));
+		}),
+	);
+	return {
+		matched: answers.flatMap((one) => one.matched),
+		unmatched: answers.flatMap((one) => one.unmatched),
+	};
 }
 
 function idsByRoute(pairs: readonly (readonly [string, string])[]): Map<string, string[]> {
@@ -173,7 +265,8 @@ function idsByRoute(pairs: readonly (readonly [string, string])[]): Map<string, 
 function tenantsOf(effects: readonly Effects[]): string[] {
 	const tenants = new Set<string>();
 	for (const { transition, submissions: sent, returned, finished } of effects) {
-		const tenantId = transition?.tenantId ?? returned?.tenantId ?? finished?.tenantId ?? sent?.[0]?.tenantId;
+		const tenantId =
+			transition?.tenantId ?? returned?.tenantId ?? finished?.tenantId ?? sent?.[0]?.tenantId;
 		if (tenantId !== undefined) tenants.add(tenantId);
 	}
 	return [...tenants];

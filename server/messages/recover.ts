@@ -36,21 +36,55 @@ export async function recoverBatches(parts: RecoverParts, atMs: number): Promise
 	}
 }
 
-async function recoverSome(parts: RecoverParts, tx: Tx, atMs: number): Promise<Recovered | undefined> {
+async function recoverSome(
+	parts: RecoverParts,
+	tx: Tx,
+	atMs: number,
+): Promise<Recovered | undefined> {
 	const batches = await store.expiredBatches(tx, atMs, batchesMax);
 	if (batches.length === 0) return undefined;
 	const started = new Set(batches.filter((batch) => batch.started).map((batch) => batch.batch_id));
-	const entries = await store.entriesOfBatches(tx, batches.map((batch) => batch.batch_id));
-	const context = { nowMs: parts.clock.now(), eventId: () => parts.ids.next(), unknownReconcileMs: parts.unknownReconcileMs };
-	const unknown = entries.filter((entry) => started.has(entry.batch_id)).map((entry): Effects => afterUnknown({
-		tenantId: entry.tenant_id, environment: entry.environment, messageId: entry.message_id, class: entry.class,
-		attempt: entry.attempt, routeId: entry.route_id, possibleDuplicate: entry.possible_duplicate,
-	}, context));
+	const entries = await store.entriesOfBatches(
+		tx,
+		batches.map((batch) => batch.batch_id),
+	);
+	const context = {
+		nowMs: parts.clock.now(),
+		eventId: () => parts.ids.next(),
+		unknownReconcileMs: parts.unknownReconcileMs,
+	};
+	const unknown = entries
+		.filter((entry) => started.has(entry.batch_id))
+		.map(
+			(entry): Effects =>
+				afterUnknown(
+					{
+						tenantId: entry.tenant_id,
+						environment: entry.environment,
+						messageId: entry.message_id,
+						class: entry.class,
+						attempt: entry.attempt,
+						routeId: entry.route_id,
+						possibleDuplicate: entry.possible_duplicate,
+					},
+					context,
+				),
+		);
 	tx.enterTenants([...new Set(entries.map((entry) => entry.tenant_id))]);
-	applyTransitions(tx, context.nowMs, unknown.flatMap((effects) => effects.transition ?? []));
-	store.returnEntries(tx, unknown.flatMap((effects) => effects.returned ?? []));
+	applyTransitions(
+		tx,
+		context.nowMs,
+		unknown.flatMap((effects) => effects.transition ?? []),
+	);
+	store.returnEntries(
+		tx,
+		unknown.flatMap((effects) => effects.returned ?? []),
+	);
 	const rested = batches.filter((batch) => !batch.started).map((batch) => batch.batch_id);
 	store.releaseEntries(tx, [...new Set(entries.map((entry) => entry.tenant_id))], rested);
-	store.dropBatches(tx, batches.map((batch) => batch.batch_id));
+	store.dropBatches(
+		tx,
+		batches.map((batch) => batch.batch_id),
+	);
 	return { waiting: entries.length - unknown.length, unknown: unknown.length };
 }

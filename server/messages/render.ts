@@ -10,20 +10,37 @@ import type { Accepted } from "./accept.ts";
 import type { Sealed } from "./parcel.ts";
 import { placeOf } from "./prepare.ts";
 import { errorOfNumber, numberOfError, stateOfRank, states } from "./state.ts";
-import type { StoredMessage } from "./store.ts";
+import type { StoredMessage } from "./read-store.ts";
 
 export const messagePrefix = "msg";
 
 /** The text of a one-time code is not shown again: whoever may read the log must not be able to log in. */
 const redacted = "**REDACTED**";
 
-const sdkCategory = { authentication: "authentication", transactional: "transactional", service: "service", promotional: "marketing" } as const;
+const sdkCategory = {
+	authentication: "authentication",
+	transactional: "transactional",
+	service: "service",
+	promotional: "marketing",
+} as const;
 
-export function renderStored(vault: Vault, scope: Scope, row: StoredMessage, nowMs: number): Record<string, unknown> {
-	const [address, sender, text, tags, metadata, , smartEncoding] = vault.openJson<Sealed>(placeOf(scope, row.id), row.sealed);
-	const messageClass = classOfNumber(row.class) ?? "service";
+export function renderStored(
+	vault: Vault,
+	scope: Scope,
+	row: StoredMessage,
+	nowMs: number,
+): Record<string, unknown> {
+	const sealed = vault.openJson<Sealed>(placeOf(scope, row.id), row.sealed);
 	const rank = rankOf(row, nowMs);
-	const message: Record<string, unknown> = {
+	const common = renderCommon(row, sealed, rank);
+	return row.inbound ? common : { ...common, ...renderOutbound(row, sealed, rank) };
+}
+
+function renderCommon(row: StoredMessage, sealed: Sealed, rank: number): Record<string, unknown> {
+	const [address, sender, text, tags, metadata] = sealed;
+	const messageClass = classOfNumber(row.class) ?? "service";
+	const isDelivered = rank === states.delivered.rank;
+	return {
 		id: showId(messagePrefix, row.id),
 		direction: row.inbound ? "inbound" : "outbound",
 		status: stateOfRank(rank).status,
@@ -31,32 +48,58 @@ export function renderStored(vault: Vault, scope: Scope, row: StoredMessage, now
 		from: row.inbound ? address : sender,
 		text: messageClass === "authentication" && !row.inbound ? redacted : text,
 		category: row.inbound ? null : sdkCategory[messageClass],
-		segments: { count: row.segments, encoding: row.encoding === 0 ? "GSM_7BIT" : "UCS2", characters: row.characters },
+		segments: {
+			count: row.segments,
+			encoding: row.encoding === 0 ? "GSM_7BIT" : "UCS2",
+			characters: row.characters,
+		},
 		cost: null,
 		tags: tags ?? [],
 		metadata: metadata ?? {},
 		created_at: row.created_at.toISOString(),
-		sent_at: row.sent_at?.toISOString() ?? null,
-		delivered_at: rank === states.delivered.rank ? (row.changed_at?.toISOString() ?? null) : null,
+		sent_at: showTime(row.sent_at),
+		delivered_at: showTime(isDelivered ? row.changed_at : null),
 	};
-	if (row.inbound) return message;
-	message["options"] = { smart_encoding: smartEncoding };
-	message["validity_period"] = Math.round((row.expires_at.getTime() - (row.scheduled_at ?? row.created_at).getTime()) / 1000);
-	message["scheduled_at"] = rank === states.scheduled.rank ? (row.due_at?.toISOString() ?? null) : (row.scheduled_at?.toISOString() ?? null);
-	message["possible_duplicate"] = row.possible_duplicate ?? false;
-	if (row.error !== null && row.changed_at !== null) message["last_error"] = renderError(row.error, row.carrier_error, row.changed_at);
-	return message;
+}
+
+function renderOutbound(row: StoredMessage, sealed: Sealed, rank: number): Record<string, unknown> {
+	const begins = row.scheduled_at ?? row.created_at;
+	const isWaiting = rank === states.scheduled.rank;
+	return {
+		options: { smart_encoding: sealed[6] },
+		validity_period: Math.round((row.expires_at.getTime() - begins.getTime()) / 1000),
+		scheduled_at: showTime(isWaiting ? row.due_at : row.scheduled_at),
+		possible_duplicate: row.possible_duplicate ?? false,
+		...(row.error === null || row.changed_at === null
+			? {}
+			: { last_error: renderError(row.error, row.carrier_error, row.changed_at) }),
+	};
+}
+
+function showTime(at: Date | null): string | null {
+	return at?.toISOString() ?? null;
 }
 
 /** Without a stored state a message is waiting: for its time, or for a carrier. */
 function rankOf(row: StoredMessage, nowMs: number): number {
 	if (row.status !== null) return row.status;
-	return row.due_at !== null && row.due_at.getTime() > nowMs ? states.scheduled.rank : states.accepted.rank;
+	return row.due_at !== null && row.due_at.getTime() > nowMs
+		? states.scheduled.rank
+		: states.accepted.rank;
 }
 
-export function renderError(number: number, carrierError: string | null, at: Date): Record<string, unknown> {
+export function renderError(
+	number: number,
+	carrierError: string | null,
+	at: Date,
+): Record<string, unknown> {
 	const { code, says } = errorOfNumber(number);
-	return { code, description: says, carrier_error_code: carrierError, occurred_at: at.toISOString() };
+	return {
+		code,
+		description: says,
+		carrier_error_code: carrierError,
+		occurred_at: at.toISOString(),
+	};
 }
 
 /** The answer to a send, made from what was decided: nothing is read back. */
@@ -71,7 +114,11 @@ export function renderAccepted(accepted: Accepted, atMs: number): Record<string,
 		from: draft.from,
 		text: draft.class === "authentication" ? redacted : draft.text,
 		category: sdkCategory[draft.class],
-		segments: { count: draft.segmented.parts.length, encoding: draft.segmented.encoding, characters: draft.characters },
+		segments: {
+			count: draft.segmented.parts.length,
+			encoding: draft.segmented.encoding,
+			characters: draft.characters,
+		},
 		cost: null,
 		tags: draft.tags ?? [],
 		metadata: draft.metadata ?? {},
@@ -85,7 +132,10 @@ export function renderAccepted(accepted: Accepted, atMs: number): Record<string,
 		decision: renderDecision(decision),
 	};
 	if (decision.kind === "rejected") {
-		message["last_error"] = { ...renderError(numberOfError(decision.error), null, new Date(atMs)), description: decision.sentence };
+		message["last_error"] = {
+			...renderError(numberOfError(decision.error), null, new Date(atMs)),
+			description: decision.sentence,
+		};
 	}
 	return message;
 }
@@ -95,8 +145,17 @@ function renderDecision(decision: Accepted["decision"]): Record<string, unknown>
 		case "accepted":
 			return { outcome: "cleared" };
 		case "deferred":
-			return { outcome: "deferred", until: new Date(decision.dueAtMs).toISOString(), reason: decision.sentence };
+			return {
+				outcome: "deferred",
+				until: new Date(decision.dueAtMs).toISOString(),
+				reason: decision.sentence,
+			};
 		case "rejected":
-			return { outcome: "refused", rule: decision.ruleId ?? null, reason: decision.sentence, cites: decision.cites };
+			return {
+				outcome: "refused",
+				rule: decision.ruleId ?? null,
+				reason: decision.sentence,
+				cites: decision.cites,
+			};
 	}
 }

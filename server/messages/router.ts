@@ -28,7 +28,11 @@ export function createRouter(initial: readonly RouteEntry[] = []): Router {
 		const found = known.get(name);
 		if (found !== undefined) return found;
 		const made = routes
-			.filter((route) => route.environment === environment && (route.countries.includes("*") || route.countries.includes(country)))
+			.filter(
+				(route) =>
+					route.environment === environment &&
+					(route.countries.includes("*") || route.countries.includes(country)),
+			)
 			.sort((a, b) => a.priority - b.priority || (a.id < b.id ? -1 : 1))
 			.map((route) => route.id);
 		known.set(name, made);

@@ -64,12 +64,21 @@ export function mayMove(from: number, to: number): boolean {
 
 /** Ranks that the API shows under this status. */
 export function ranksOf(status: string): number[] {
-	return Object.values(states).filter((state) => state.status === status).map((state) => state.rank);
+	return Object.values(states)
+		.filter((state) => state.status === status)
+		.map((state) => state.rank);
 }
 
 /** What customers may subscribe to. */
 export const eventTypes: readonly string[] = [
-	"sms.accepted", "sms.sent", "sms.delivered", "sms.undelivered", "sms.failed", "sms.rejected", "sms.expired", "sms.received",
+	"sms.accepted",
+	"sms.sent",
+	"sms.delivered",
+	"sms.undelivered",
+	"sms.failed",
+	"sms.rejected",
+	"sms.expired",
+	"sms.received",
 ];
 
 /**
@@ -77,29 +86,77 @@ export const eventTypes: readonly string[] = [
  * eleven are the SDK's; the rest say which rule refused.
  */
 export const messageErrors = [
-	{ number: 1, code: "invalid_destination", says: "The carrier says that the number is not one it can reach." },
-	{ number: 2, code: "unreachable", says: "The handset was off or out of coverage until the message expired." },
+	{
+		number: 1,
+		code: "invalid_destination",
+		says: "The carrier says that the number is not one it can reach.",
+	},
+	{
+		number: 2,
+		code: "unreachable",
+		says: "The handset was off or out of coverage until the message expired.",
+	},
 	{ number: 3, code: "blocked_by_carrier", says: "The carrier refused the message." },
-	{ number: 4, code: "blocked_by_recipient", says: "The recipient's device or preference blocks the sender." },
-	{ number: 5, code: "landline_unreachable", says: "The destination is a landline that takes no SMS." },
+	{
+		number: 4,
+		code: "blocked_by_recipient",
+		says: "The recipient's device or preference blocks the sender.",
+	},
+	{
+		number: 5,
+		code: "landline_unreachable",
+		says: "The destination is a landline that takes no SMS.",
+	},
 	{ number: 6, code: "content_rejected", says: "The content or its registration was refused." },
-	{ number: 7, code: "sender_unregistered", says: "The sender is not registered to this tenant, or not for this destination." },
+	{
+		number: 7,
+		code: "sender_unregistered",
+		says: "The sender is not registered to this tenant, or not for this destination.",
+	},
 	{ number: 8, code: "recipient_opted_out", says: "The recipient has opted out." },
-	{ number: 9, code: "provider_unavailable", says: "No carrier could take the message in its time." },
+	{
+		number: 9,
+		code: "provider_unavailable",
+		says: "No carrier could take the message in its time.",
+	},
 	{ number: 10, code: "insufficient_balance", says: "The balance did not cover the message." },
-	{ number: 11, code: "unknown", says: "Whether the message arrived cannot be known: the carrier gave no answer or no receipt." },
+	{
+		number: 11,
+		code: "unknown",
+		says: "Whether the message arrived cannot be known: the carrier gave no answer or no receipt.",
+	},
 	{ number: 20, code: "destination_not_allowed", says: "The tenant may not send to this country." },
-	{ number: 21, code: "consent_missing", says: "There is no promotional consent of this recipient on record." },
-	{ number: 22, code: "outside_window", says: "Promotional messages may not be sent at this hour, and the tenant chose to refuse instead of wait." },
-	{ number: 23, code: "registration_missing", says: "An identifier that the destination's law demands is missing or wrong." },
+	{
+		number: 21,
+		code: "consent_missing",
+		says: "There is no promotional consent of this recipient on record.",
+	},
+	{
+		number: 22,
+		code: "outside_window",
+		says: "Promotional messages may not be sent at this hour, and the tenant chose to refuse instead of wait.",
+	},
+	{
+		number: 23,
+		code: "registration_missing",
+		says: "An identifier that the destination's law demands is missing or wrong.",
+	},
 	{ number: 24, code: "fact_missing", says: "A fact that a rule needs could not be established." },
-	{ number: 25, code: "expired_waiting", says: "The message's time ran out before a carrier could take it." },
+	{
+		number: 25,
+		code: "expired_waiting",
+		says: "The message's time ran out before a carrier could take it.",
+	},
 ] as const;
 
 export type MessageErrorCode = (typeof messageErrors)[number]["code"];
 
-const errorByNumber = new Map<number, (typeof messageErrors)[number]>(messageErrors.map((error) => [error.number, error]));
-const errorByCode = new Map<string, (typeof messageErrors)[number]>(messageErrors.map((error) => [error.code, error]));
+const errorByNumber = new Map<number, (typeof messageErrors)[number]>(
+	messageErrors.map((error) => [error.number, error]),
+);
+const errorByCode = new Map<string, (typeof messageErrors)[number]>(
+	messageErrors.map((error) => [error.code, error]),
+);
 
 export function errorOfNumber(number: number): (typeof messageErrors)[number] {
 	return errorByNumber.get(number) ?? messageErrors[10];

@@ -25,9 +25,16 @@ const insertStatement = sql(
 
 export function insertSubmissions(tx: Tx, rows: readonly Submission[]): void {
 	if (rows.length === 0) return;
-	const column = <K extends keyof Submission>(name: K): Submission[K][] => rows.map((row) => row[name]);
+	const column = <K extends keyof Submission>(name: K): Submission[K][] =>
+		rows.map((row) => row[name]);
 	tx.post(insertStatement, [
-		column("tenantId"), column("messageId"), column("segment"), column("segments"), column("routeId"), column("carrierId"), column("submittedAtMs"),
+		column("tenantId"),
+		column("messageId"),
+		column("segment"),
+		column("segments"),
+		column("routeId"),
+		column("carrierId"),
+		column("submittedAtMs"),
 	]);
 }
 
@@ -48,7 +55,11 @@ const matchStatement = sql(
 );
 
 /** Finds submissions of a route by carrier ids, across tenants. */
-export function matchReceipts(tx: Tx, routeId: string, carrierIds: readonly string[]): Promise<Match[]> {
+export function matchReceipts(
+	tx: Tx,
+	routeId: string,
+	carrierIds: readonly string[],
+): Promise<Match[]> {
 	return tx.query<Match>(matchStatement, [routeId, carrierIds]);
 }
 
@@ -85,13 +96,22 @@ export interface MessageSegments {
 }
 
 /** Notes receipts of single segments and returns how all segments of their messages stand, by attempt. */
-export async function markSegments(tx: Tx, marks: readonly SegmentState[]): Promise<MessageSegments[]> {
+export async function markSegments(
+	tx: Tx,
+	marks: readonly SegmentState[],
+): Promise<MessageSegments[]> {
 	tx.post(markStatement, [
-		marks.map((mark) => mark.tenantId), marks.map((mark) => mark.messageId), marks.map((mark) => mark.segment),
-		marks.map((mark) => mark.state), marks.map((mark) => mark.submittedAtMs),
+		marks.map((mark) => mark.tenantId),
+		marks.map((mark) => mark.messageId),
+		marks.map((mark) => mark.segment),
+		marks.map((mark) => mark.state),
+		marks.map((mark) => mark.submittedAtMs),
 	]);
 	const keys = new Map(marks.map((mark) => [`${mark.tenantId}/${mark.messageId}`, mark]));
-	return tx.query<MessageSegments>(statesStatement, [[...keys.values()].map((key) => key.tenantId), [...keys.values()].map((key) => key.messageId)]);
+	return tx.query<MessageSegments>(statesStatement, [
+		[...keys.values()].map((key) => key.tenantId),
+		[...keys.values()].map((key) => key.messageId),
+	]);
 }
 
 export interface ParkedReceipt {
@@ -114,10 +134,16 @@ const parkStatement = sql(
 /** Keeps receipts whose submission is not known (yet). */
 export function parkReceipts(tx: Tx, nowMs: number, receipts: readonly ParkedReceipt[]): void {
 	if (receipts.length === 0) return;
-	const rows = receipts.flatMap((receipt) => receipt.carrierIds.map((carrierId) => ({ ...receipt, carrierId })));
+	const rows = receipts.flatMap((receipt) =>
+		receipt.carrierIds.map((carrierId) => ({ ...receipt, carrierId })),
+	);
 	tx.post(parkStatement, [
-		nowMs, rows.map((row) => row.id), rows.map((row) => row.routeId), rows.map((row) => row.carrierId),
-		rows.map((row) => row.state), rows.map((row) => row.errorCode),
+		nowMs,
+		rows.map((row) => row.id),
+		rows.map((row) => row.routeId),
+		rows.map((row) => row.carrierId),
+		rows.map((row) => row.state),
+		rows.map((row) => row.errorCode),
 	]);
 }
 
@@ -136,11 +162,18 @@ const unparkStatement = sql(
 );
 
 /** Takes back the parked receipts of these ids, as they came. */
-export function unparkReceipts(tx: Tx, routeId: string, carrierIds: readonly string[]): Promise<Unparked[]> {
+export function unparkReceipts(
+	tx: Tx,
+	routeId: string,
+	carrierIds: readonly string[],
+): Promise<Unparked[]> {
 	return tx.query<Unparked>(unparkStatement, [routeId, carrierIds]);
 }
 
-const rematchStatement = sql("submissions.rematch", "select route_id, carrier_id, state, error_code from wx.rematch_parked($1)");
+const rematchStatement = sql(
+	"submissions.rematch",
+	"select route_id, carrier_id, state, error_code from wx.rematch_parked($1)",
+);
 
 /** Takes back parked receipts whose submission has become known otherwise. */
 export function rematchParked(tx: Tx, most: number): Promise<Unparked[]> {
@@ -153,7 +186,11 @@ const overdueStatement = sql(
 );
 
 /** Messages handed over before `beforeMs` that have no final state: their receipts will not come. */
-export function overdueMessages(tx: Tx, beforeMs: number, most: number): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
+export function overdueMessages(
+	tx: Tx,
+	beforeMs: number,
+	most: number,
+): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
 	return tx.query(overdueStatement, [beforeMs, most]);
 }
 
@@ -163,18 +200,30 @@ const quietStatement = sql(
 );
 
 /** Long messages whose last segment alone was reported delivered, and whose submit is older than `beforeMs`. */
-export function quietSegments(tx: Tx, beforeMs: number, most: number): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
+export function quietSegments(
+	tx: Tx,
+	beforeMs: number,
+	most: number,
+): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
 	return tx.query(quietStatement, [beforeMs, most]);
 }
 
-const partitionsStatement = sql("messages.partitions", "select wx.make_partitions(to_timestamp($1::float8 / 1000))");
-const purgeStatement = sql("messages.purge", "select wx.purge(to_timestamp($1::float8 / 1000), $2) as rows");
+const partitionsStatement = sql(
+	"messages.partitions",
+	"select wx.make_partitions(to_timestamp($1::float8 / 1000))",
+);
+const purgeStatement = sql(
+	"messages.purge",
+	"select wx.purge(to_timestamp($1::float8 / 1000), $2) as rows",
+);
 
 /** Makes the partitions of the coming months and deletes what has outlived its use. */
 export async function housekeep(worker: Database, nowMs: number): Promise<void> {
 	await worker.inPlatform(async (tx) => tx.post(partitionsStatement, [nowMs]));
 	for (let i = 0; i < 100; i++) {
-		const [row] = await worker.inPlatform((tx) => tx.query<{ rows: number }>(purgeStatement, [nowMs, 1_000]));
+		const [row] = await worker.inPlatform((tx) =>
+			tx.query<{ rows: number }>(purgeStatement, [nowMs, 1_000]),
+		);
 		if ((row?.rows ?? 0) === 0) return;
 	}
 }

@@ -1,12 +1,23 @@
 /**
  * A parcel as the route's dialect wants it. Pure.
  */
-import { destinationAddress, type Dialect, type SmsSubmission, sourceAddress } from "#channels/index.ts";
+import {
+	destinationAddress,
+	type Dialect,
+	type SmsSubmission,
+	sourceAddress,
+} from "#channels/index.ts";
 import { deliverBefore, type Facts } from "#policy/index.ts";
 import { chainHash, type TenantSettings } from "#templates/index.ts";
 import type { Parcel } from "./parcel.ts";
 
-export function submissionOf(parcel: Parcel, dialect: Dialect, facts: Facts, settings: TenantSettings | undefined, nowMs: number): SmsSubmission {
+export function submissionOf(
+	parcel: Parcel,
+	dialect: Dialect,
+	facts: Facts,
+	settings: TenantSettings | undefined,
+	nowMs: number,
+): SmsSubmission {
 	const before = Math.min(parcel.expiresAtMs, deliverBefore(facts) ?? Number.POSITIVE_INFINITY);
 	const submission: SmsSubmission = {
 		id: parcel.messageId,
@@ -19,9 +30,16 @@ export function submissionOf(parcel: Parcel, dialect: Dialect, facts: Facts, set
 		validityMs: Math.max(1_000, before - nowMs),
 		registeredDelivery: true,
 	};
-	const entityId = parcel.dlt?.entityId ?? settings?.dltEntityId;
-	const templateId = parcel.dlt?.templateId;
-	if (parcel.country !== "IN" || entityId == null || templateId == null) return submission;
+	const entityId = parcel.dlt?.entityId ?? settings?.dltEntityId ?? null;
+	const templateId = parcel.dlt?.templateId ?? null;
+	if (parcel.country !== "IN" || entityId === null || templateId === null) return submission;
 	const telemarketers = settings?.dltTelemarketers ?? [];
-	return { ...submission, dlt: { entityId, templateId, chainHash: telemarketers.length === 0 ? "" : chainHash(entityId, telemarketers) } };
+	return {
+		...submission,
+		dlt: {
+			entityId,
+			templateId,
+			chainHash: telemarketers.length === 0 ? "" : chainHash(entityId, telemarketers),
+		},
+	};
 }

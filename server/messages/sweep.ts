@@ -27,7 +27,10 @@ export interface SweepParts extends RecoverParts {
 
 export async function renewOwnLeases(parts: SweepParts): Promise<void> {
 	const ids = parts.heldIds();
-	if (ids.length > 0) await parts.worker.inPlatform(async (tx) => renewLeases(tx, ids, parts.owner, parts.clock.now() + leaseMs));
+	if (ids.length > 0)
+		await parts.worker.inPlatform(async (tx) =>
+			renewLeases(tx, ids, parts.owner, parts.clock.now() + leaseMs),
+		);
 }
 
 /** Once a second. */
@@ -35,9 +38,16 @@ export async function sweepOften(parts: SweepParts): Promise<void> {
 	await recoverBatches(parts, parts.clock.now());
 	await endQuietSegments(parts);
 	const known = await parts.worker.inPlatform((tx) => rematchParked(tx, rowsMax));
-	await Promise.allSettled(known.map((row) => parts.receipt({
-		routeId: row.route_id, candidates: [row.carrier_id], messageState: row.state, errorCode: row.error_code ?? undefined,
-	})));
+	await Promise.allSettled(
+		known.map((row) =>
+			parts.receipt({
+				routeId: row.route_id,
+				candidates: [row.carrier_id],
+				messageState: row.state,
+				errorCode: row.error_code ?? undefined,
+			}),
+		),
+	);
 }
 
 /** Long messages whose last segment was delivered while the others stayed without receipts. */
@@ -47,7 +57,11 @@ async function endQuietSegments(parts: SweepParts): Promise<void> {
 		const rows = await quietSegments(tx, nowMs - quietMs, rowsMax);
 		if (rows.length === 0) return;
 		tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
-		applyTransitions(tx, nowMs, rows.map((row) => transition(parts, row, states.delivered.rank, null, nowMs)));
+		applyTransitions(
+			tx,
+			nowMs,
+			rows.map((row) => transition(parts, row, states.delivered.rank, null, nowMs)),
+		);
 	});
 }
 
@@ -58,14 +72,33 @@ export async function sweepSeldom(parts: SweepParts): Promise<void> {
 		const rows = await overdueMessages(tx, nowMs - newsMaxMs, rowsMax);
 		if (rows.length === 0) return;
 		tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
-		applyTransitions(tx, nowMs, rows.map((row) => transition(parts, row, states.presumed.rank, numberOfError("unknown"), nowMs)));
+		applyTransitions(
+			tx,
+			nowMs,
+			rows.map((row) =>
+				transition(parts, row, states.presumed.rank, numberOfError("unknown"), nowMs),
+			),
+		);
 	});
 	await housekeep(parts.worker, nowMs);
 }
 
-function transition(parts: SweepParts, row: { tenant_id: string; message_id: string; environment: string }, rank: number, error: number | null, nowMs: number): NonNullable<Effects["transition"]> {
+function transition(
+	parts: SweepParts,
+	row: { tenant_id: string; message_id: string; environment: string },
+	rank: number,
+	error: number | null,
+	nowMs: number,
+): NonNullable<Effects["transition"]> {
 	return {
-		tenantId: row.tenant_id, messageId: row.message_id, environment: row.environment, rank, atMs: nowMs, error,
-		carrierError: null, possibleDuplicate: false, eventId: parts.ids.next(),
+		tenantId: row.tenant_id,
+		messageId: row.message_id,
+		environment: row.environment,
+		rank,
+		atMs: nowMs,
+		error,
+		carrierError: null,
+		possibleDuplicate: false,
+		eventId: parts.ids.next(),
 	};
 }

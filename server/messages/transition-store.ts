@@ -54,10 +54,19 @@ const applyStatement = sql(
  */
 export function applyTransitions(tx: Tx, nowMs: number, transitions: readonly Transition[]): void {
 	for (const layer of layersOf(transitions)) {
-		const column = <K extends keyof Transition>(name: K): Transition[K][] => layer.map((one) => one[name]);
+		const column = <K extends keyof Transition>(name: K): Transition[K][] =>
+			layer.map((one) => one[name]);
 		tx.post(applyStatement, [
-			column("tenantId"), column("messageId"), column("environment"), column("rank"), column("atMs"), column("error"),
-			column("carrierError"), column("possibleDuplicate"), column("eventId"), nowMs,
+			column("tenantId"),
+			column("messageId"),
+			column("environment"),
+			column("rank"),
+			column("atMs"),
+			column("error"),
+			column("carrierError"),
+			column("possibleDuplicate"),
+			column("eventId"),
+			nowMs,
 		]);
 	}
 }

@@ -17,20 +17,76 @@ interface Setting {
 }
 
 export const settings = {
-	WAXWING_MODE: { kind: "mode", fallback: "development", says: "`development` seeds a tenant and sandbox carriers; `production` seeds nothing and refuses unsafe settings." },
-	WAXWING_DATA_DIR: { kind: "text", fallback: ".waxwing", says: "Where state lives: embedded database, root key, dev.json." },
-	WAXWING_PORT: { kind: "port", fallback: "8080", says: "Port of the API and its reference page; 0 takes a free one." },
-	WAXWING_HOST: { kind: "text", fallback: "127.0.0.1", says: "Address to listen on. Put a TLS-terminating proxy before it when it is not loopback." },
-	WAXWING_LOG_LEVEL: { kind: "level", fallback: "info", says: "debug, info, warn, error or silent." },
-	DATABASE_URL: { kind: "secret", fallback: undefined, says: "A PostgreSQL 15–18 of your own, as a role that may create roles. Unset: the embedded one." },
-	WAXWING_ROOT_KEY: { kind: "secret", fallback: undefined, says: "The root key, 64 hexadecimal digits. Unset: the file root.key in the data directory, made at first start." },
-	WAXWING_DEV_SMSC: { kind: "secret", fallback: undefined, says: "Development only: smpp://systemId:password@host:port?window=200&tps=0 becomes the default SMS route of live keys." },
-	WAXWING_SANDBOX_PORT: { kind: "port", fallback: "0", says: "Port of the sandbox SMSC on loopback; 0 takes a free one." },
-	WAXWING_METRICS_PORT: { kind: "port", fallback: "0", says: "Port of /metrics on loopback; 0 takes a free one." },
-	WAXWING_DANGEROUS_EGRESS_ALLOW: { kind: "list", fallback: undefined, says: "CIDR list of private networks that webhooks and carriers may reach. Empty in production unless set; loopback in development." },
-	WAXWING_DEFAULT_COUNTRY_ALLOW: { kind: "list", fallback: "", says: "Destination countries (ISO 3166 alpha-2) a new tenant may send to; empty: none until set per tenant." },
-	WAXWING_UNKNOWN_RECONCILE_SECONDS: { kind: "count", fallback: "30", says: "How long a submit with an unknown outcome waits for a receipt before its class's policy applies." },
-	WAXWING_DANGEROUS_NO_FSYNC: { kind: "flag", fallback: "false", says: "Embedded database without fsync: tests only, refused in production." },
+	WAXWING_MODE: {
+		kind: "mode",
+		fallback: "development",
+		says: "`development` seeds a tenant and sandbox carriers; `production` seeds nothing and refuses unsafe settings.",
+	},
+	WAXWING_DATA_DIR: {
+		kind: "text",
+		fallback: ".waxwing",
+		says: "Where state lives: embedded database, root key, dev.json.",
+	},
+	WAXWING_PORT: {
+		kind: "port",
+		fallback: "8080",
+		says: "Port of the API and its reference page; 0 takes a free one.",
+	},
+	WAXWING_HOST: {
+		kind: "text",
+		fallback: "127.0.0.1",
+		says: "Address to listen on. Put a TLS-terminating proxy before it when it is not loopback.",
+	},
+	WAXWING_LOG_LEVEL: {
+		kind: "level",
+		fallback: "info",
+		says: "debug, info, warn, error or silent.",
+	},
+	DATABASE_URL: {
+		kind: "secret",
+		fallback: undefined,
+		says: "A PostgreSQL 15–18 of your own, as a role that may create roles. Unset: the embedded one.",
+	},
+	WAXWING_ROOT_KEY: {
+		kind: "secret",
+		fallback: undefined,
+		says: "The root key, 64 hexadecimal digits. Unset: the file root.key in the data directory, made at first start.",
+	},
+	WAXWING_DEV_SMSC: {
+		kind: "secret",
+		fallback: undefined,
+		says: "Development only: smpp://systemId:password@host:port?window=200&tps=0 becomes the default SMS route of live keys.",
+	},
+	WAXWING_SANDBOX_PORT: {
+		kind: "port",
+		fallback: "0",
+		says: "Port of the sandbox SMSC on loopback; 0 takes a free one.",
+	},
+	WAXWING_METRICS_PORT: {
+		kind: "port",
+		fallback: "0",
+		says: "Port of /metrics on loopback; 0 takes a free one.",
+	},
+	WAXWING_DANGEROUS_EGRESS_ALLOW: {
+		kind: "list",
+		fallback: undefined,
+		says: "CIDR list of private networks that webhooks and carriers may reach. Empty in production unless set; loopback in development.",
+	},
+	WAXWING_DEFAULT_COUNTRY_ALLOW: {
+		kind: "list",
+		fallback: "",
+		says: "Destination countries (ISO 3166 alpha-2) a new tenant may send to; empty: none until set per tenant.",
+	},
+	WAXWING_UNKNOWN_RECONCILE_SECONDS: {
+		kind: "count",
+		fallback: "30",
+		says: "How long a submit with an unknown outcome waits for a receipt before its class's policy applies.",
+	},
+	WAXWING_DANGEROUS_NO_FSYNC: {
+		kind: "flag",
+		fallback: "false",
+		says: "Embedded database without fsync: tests only, refused in production.",
+	},
 } as const satisfies Record<string, Setting>;
 
 export interface Config {
@@ -67,16 +123,32 @@ export function readConfig(environment: Environment = process.env): Config {
 		dataDir: resolve(text("WAXWING_DATA_DIR") ?? ""),
 		port: count("WAXWING_PORT", text("WAXWING_PORT"), 65_535),
 		host: text("WAXWING_HOST") ?? "",
-		logLevel: oneOf("WAXWING_LOG_LEVEL", text("WAXWING_LOG_LEVEL"), ["debug", "info", "warn", "error", "silent"]),
+		logLevel: oneOf("WAXWING_LOG_LEVEL", text("WAXWING_LOG_LEVEL"), [
+			"debug",
+			"info",
+			"warn",
+			"error",
+			"silent",
+		]),
 		databaseUrl: secret("DATABASE_URL"),
 		rootKey: secret("WAXWING_ROOT_KEY"),
 		devSmsc: secret("WAXWING_DEV_SMSC"),
 		sandboxPort: count("WAXWING_SANDBOX_PORT", text("WAXWING_SANDBOX_PORT"), 65_535),
 		metricsPort: count("WAXWING_METRICS_PORT", text("WAXWING_METRICS_PORT"), 65_535),
-		egressAllow: list(text("WAXWING_DANGEROUS_EGRESS_ALLOW") ?? (mode === "development" ? "127.0.0.0/8,::1/128" : "")),
+		egressAllow: list(
+			text("WAXWING_DANGEROUS_EGRESS_ALLOW") ??
+				(mode === "development" ? "127.0.0.0/8,::1/128" : ""),
+		),
 		defaultCountries: list(text("WAXWING_DEFAULT_COUNTRY_ALLOW")),
-		unknownReconcileMs: count("WAXWING_UNKNOWN_RECONCILE_SECONDS", text("WAXWING_UNKNOWN_RECONCILE_SECONDS"), 86_400) * 1000,
-		noFsync: oneOf("WAXWING_DANGEROUS_NO_FSYNC", text("WAXWING_DANGEROUS_NO_FSYNC"), ["true", "false"]) === "true",
+		unknownReconcileMs:
+			count(
+				"WAXWING_UNKNOWN_RECONCILE_SECONDS",
+				text("WAXWING_UNKNOWN_RECONCILE_SECONDS"),
+				86_400,
+			) * 1000,
+		noFsync:
+			oneOf("WAXWING_DANGEROUS_NO_FSYNC", text("WAXWING_DANGEROUS_NO_FSYNC"), ["true", "false"]) ===
+			"true",
 	};
 	refuseUnsafe(config);
 	return config;
@@ -88,7 +160,9 @@ function refuseUnknown(environment: Environment): void {
 		const base = name.endsWith("_FILE") ? name.slice(0, -5) : name;
 		const known = (settings as Record<string, Setting>)[base];
 		if (known === undefined || (base !== name && known.kind !== "secret"))
-			throw new ConfigError(`${name} is not a setting. The settings are: ${Object.keys(settings).join(", ")}.`);
+			throw new ConfigError(
+				`${name} is not a setting. The settings are: ${Object.keys(settings).join(", ")}.`,
+			);
 	}
 }
 
@@ -104,9 +178,14 @@ function valueOf(environment: Environment, name: keyof typeof settings): string 
 	return environment[name] ?? settings[name].fallback;
 }
 
-function oneOf<const T extends string>(name: string, value: string | undefined, allowed: readonly T[]): T {
+function oneOf<const T extends string>(
+	name: string,
+	value: string | undefined,
+	allowed: readonly T[],
+): T {
 	const found = allowed.find((one) => one === value);
-	if (found === undefined) throw new ConfigError(`${name} is "${value}"; it may be ${allowed.join(", ")}.`);
+	if (found === undefined)
+		throw new ConfigError(`${name} is "${value}"; it may be ${allowed.join(", ")}.`);
 	return found;
 }
 
@@ -118,11 +197,20 @@ function count(name: string, value: string | undefined, max: number): number {
 }
 
 function list(value: string | undefined): readonly string[] {
-	return (value ?? "").split(",").map((item) => item.trim()).filter((item) => item !== "");
+	return (value ?? "")
+		.split(",")
+		.map((item) => item.trim())
+		.filter((item) => item !== "");
 }
 
 function refuseUnsafe(config: Config): void {
 	if (config.mode !== "production") return;
-	if (config.noFsync) throw new ConfigError("WAXWING_DANGEROUS_NO_FSYNC is refused in production: accepted messages could be lost.");
-	if (config.devSmsc !== undefined) throw new ConfigError("WAXWING_DEV_SMSC is refused in production: set routes up through the API instead.");
+	if (config.noFsync)
+		throw new ConfigError(
+			"WAXWING_DANGEROUS_NO_FSYNC is refused in production: accepted messages could be lost.",
+		);
+	if (config.devSmsc !== undefined)
+		throw new ConfigError(
+			"WAXWING_DEV_SMSC is refused in production: set routes up through the API instead.",
+		);
 }

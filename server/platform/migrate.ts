@@ -32,8 +32,12 @@ export async function migrate(admin: Admin, migrations: readonly Migration[]): P
 	await admin.run("select pg_advisory_lock(782364002)");
 	try {
 		await makeRoles(admin);
-		await admin.run("create table if not exists waxwing_migrations (name text primary key, checksum text not null, applied_at timestamptz not null default now())");
-		const applied = await admin.run<{ name: string; checksum: string }>("select name, checksum from waxwing_migrations order by name");
+		await admin.run(
+			"create table if not exists waxwing_migrations (name text primary key, checksum text not null, applied_at timestamptz not null default now())",
+		);
+		const applied = await admin.run<{ name: string; checksum: string }>(
+			"select name, checksum from waxwing_migrations order by name",
+		);
 		compare(applied, migrations);
 		const known = new Set(applied.map((row) => row.name));
 		const fresh = migrations.filter((migration) => !known.has(migration.name));
@@ -44,12 +48,21 @@ export async function migrate(admin: Admin, migrations: readonly Migration[]): P
 	}
 }
 
-function compare(applied: readonly { name: string; checksum: string }[], migrations: readonly Migration[]): void {
+function compare(
+	applied: readonly { name: string; checksum: string }[],
+	migrations: readonly Migration[],
+): void {
 	const byName = new Map(migrations.map((migration) => [migration.name, migration.checksum]));
 	for (const { name, checksum } of applied) {
 		const ours = byName.get(name);
-		if (ours === undefined) throw new MigrationError(`The database has ${name}, which this version does not know. Run the newer version.`);
-		if (ours !== checksum) throw new MigrationError(`${name} was changed after it was applied to this database. Restore the file.`);
+		if (ours === undefined)
+			throw new MigrationError(
+				`The database has ${name}, which this version does not know. Run the newer version.`,
+			);
+		if (ours !== checksum)
+			throw new MigrationError(
+				`${name} was changed after it was applied to this database. Restore the file.`,
+			);
 	}
 }
 
@@ -57,13 +70,18 @@ function compare(applied: readonly { name: string; checksum: string }[], migrati
 async function makeRoles(admin: Admin): Promise<void> {
 	for (const role of ["waxwing_owner", "waxwing_app", "waxwing_worker"]) {
 		const found = await admin.run("select 1 from pg_roles where rolname = $1", [role]);
-		if (found.length === 0) await ignoring("42710", admin.run(`create role ${role} nologin nobypassrls`));
+		if (found.length === 0)
+			await ignoring("42710", admin.run(`create role ${role} nologin nobypassrls`));
 	}
 	const [me] = await admin.run<{ super: boolean; member: boolean }>(
-		"select rolsuper as super, pg_has_role(current_user, 'waxwing_owner', 'member') as member from pg_roles where rolname = current_user");
-	if (me?.super !== true && me?.member !== true) await admin.run("grant waxwing_owner to current_user");
+		"select rolsuper as super, pg_has_role(current_user, 'waxwing_owner', 'member') as member from pg_roles where rolname = current_user",
+	);
+	if (me?.super !== true && me?.member !== true)
+		await admin.run("grant waxwing_owner to current_user");
 	await admin.run("grant create, usage on schema public to waxwing_owner");
-	await admin.run("do $$ begin execute format('grant create on database %I to waxwing_owner', current_database()); end $$");
+	await admin.run(
+		"do $$ begin execute format('grant create on database %I to waxwing_owner', current_database()); end $$",
+	);
 	await admin.run("revoke create on schema public from public");
 	await admin.run("grant usage on schema public to waxwing_app, waxwing_worker");
 }
@@ -74,21 +92,34 @@ async function apply(admin: Admin, migration: Migration): Promise<void> {
 		await admin.run("set local role waxwing_owner");
 		await admin.run(migration.text);
 		await admin.run("reset role");
-		await admin.run("insert into waxwing_migrations (name, checksum) values ($1, $2)", [migration.name, migration.checksum]);
+		await admin.run("insert into waxwing_migrations (name, checksum) values ($1, $2)", [
+			migration.name,
+			migration.checksum,
+		]);
 		await admin.run("commit");
 	} catch (cause) {
 		await admin.run("rollback");
-		throw new MigrationError(`${migration.name} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+		throw new MigrationError(
+			`${migration.name} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+			{ cause },
+		);
 	}
 }
 
 /** Creates (or resets the password of) a login that has the rights of one group role. */
-export async function makeLogin(admin: Admin, login: string, group: "waxwing_app" | "waxwing_worker", password: string): Promise<void> {
+export async function makeLogin(
+	admin: Admin,
+	login: string,
+	group: "waxwing_app" | "waxwing_worker",
+	password: string,
+): Promise<void> {
 	const name = `"${login.replaceAll('"', '""')}"`;
 	// A password cannot be a bind parameter of CREATE ROLE; ours is base64url, so it needs no escaping.
-	if (!/^[A-Za-z0-9_-]+$/.test(password)) throw new MigrationError("a login's password must be base64url");
+	if (!/^[A-Za-z0-9_-]+$/.test(password))
+		throw new MigrationError("a login's password must be base64url");
 	const found = await admin.run("select 1 from pg_roles where rolname = $1", [login]);
-	if (found.length === 0) await ignoring("42710", admin.run(`create role ${name} login nobypassrls in role ${group}`));
+	if (found.length === 0)
+		await ignoring("42710", admin.run(`create role ${name} login nobypassrls in role ${group}`));
 	await admin.run(`alter role ${name} password '${password}'`);
 }
 

@@ -11,7 +11,13 @@ import { RootKeyError } from "#vault/index.ts";
 import { startPlatform } from "./platform.ts";
 
 /** Errors whose sentence is for the person who starts us; of others, the stack is. */
-const plainErrors = [ConfigError, EmbeddedPostgresError, InstanceLockError, MigrationError, RootKeyError];
+const plainErrors = [
+	ConfigError,
+	EmbeddedPostgresError,
+	InstanceLockError,
+	MigrationError,
+	RootKeyError,
+];
 
 try {
 	const platform = await startPlatform(readConfig());
@@ -26,7 +32,9 @@ try {
 				process.exit(exitCode);
 			},
 			(error: unknown) => {
-				tell(`Could not stop cleanly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+				tell(
+					`Could not stop cleanly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+				);
 				process.exit(1);
 			},
 		);
@@ -36,6 +44,10 @@ try {
 	void platform.failed.then((why) => stop(`${why}\nThe database has ended by itself.`, 1));
 } catch (error) {
 	const plain = plainErrors.some((kind) => error instanceof kind);
-	tell(plain ? (error as Error).message : `Waxwing could not start: ${error instanceof Error ? error.stack : String(error)}`);
+	tell(
+		plain
+			? (error as Error).message
+			: `Waxwing could not start: ${error instanceof Error ? error.stack : String(error)}`,
+	);
 	process.exit(1);
 }

@@ -34,23 +34,49 @@ const appConnections = 12;
 const workerConnections = 12;
 
 export async function openDatabases(config: Config, random: Random): Promise<Databases> {
-	return config.databaseUrl === undefined ? openEmbedded(config, random) : openExternal(config, config.databaseUrl.reveal(), random);
+	return config.databaseUrl === undefined
+		? openEmbedded(config, random)
+		: openExternal(config, config.databaseUrl.reveal(), random);
 }
 
 async function openEmbedded(config: Config, random: Random): Promise<Databases> {
 	const mayCreate = !existsSync(join(config.dataDir, "postgres", "PG_VERSION"));
-	const rootKey = openRootKey({ dataDir: config.dataDir, configured: config.rootKey, mayCreate, random });
-	const server = await startEmbeddedPostgres({ dataDir: config.dataDir, random, noFsync: config.noFsync });
+	const rootKey = openRootKey({
+		dataDir: config.dataDir,
+		configured: config.rootKey,
+		mayCreate,
+		random,
+	});
+	const server = await startEmbeddedPostgres({
+		dataDir: config.dataDir,
+		random,
+		noFsync: config.noFsync,
+	});
 	try {
 		const { host, user, password } = server;
-		const root = await connectAdmin({ host, user, password, database: "postgres", applicationName: "waxwing-migrate" });
+		const root = await connectAdmin({
+			host,
+			user,
+			password,
+			database: "postgres",
+			applicationName: "waxwing-migrate",
+		});
 		const found = await root.run("select 1 from pg_database where datname = 'waxwing'");
 		if (found.length === 0) await root.run("create database waxwing");
 		await root.close();
-		const admin = await connectAdmin({ host, user, password, database: "waxwing", applicationName: "waxwing-migrate" });
+		const admin = await connectAdmin({
+			host,
+			user,
+			password,
+			database: "waxwing",
+			applicationName: "waxwing-migrate",
+		});
 		const opened = await prepare(admin, { host, port: 5432, database: "waxwing" }, rootKey);
 		return {
-			...opened, rootKey, ended: server.ended, alone: true,
+			...opened,
+			rootKey,
+			ended: server.ended,
+			alone: true,
 			async stop() {
 				await opened.close();
 				await server.stop();
@@ -63,27 +89,61 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 }
 
 async function openExternal(config: Config, url: string, random: Random): Promise<Databases> {
-	const admin = await connectAdmin({ connectionString: url, applicationName: "waxwing-migrate" }).catch((cause) => {
-		throw new MigrationError(`DATABASE_URL cannot be reached: ${(cause as Error).message}`, { cause });
+	const admin = await connectAdmin({
+		connectionString: url,
+		applicationName: "waxwing-migrate",
+	}).catch((cause) => {
+		throw new MigrationError(`DATABASE_URL cannot be reached: ${(cause as Error).message}`, {
+			cause,
+		});
 	});
-	const [at] = await admin.run<{ database: string; used: boolean }>("select current_database() as database, to_regclass('public.tenants') is not null as used");
-	const rootKey = openRootKey({ dataDir: config.dataDir, configured: config.rootKey, mayCreate: at?.used !== true, random });
+	const [at] = await admin.run<{ database: string; used: boolean }>(
+		"select current_database() as database, to_regclass('public.tenants') is not null as used",
+	);
+	const rootKey = openRootKey({
+		dataDir: config.dataDir,
+		configured: config.rootKey,
+		mayCreate: at?.used !== true,
+		random,
+	});
 	const opened = await prepare(admin, addressOf(url, at?.database ?? ""), rootKey);
-	return { ...opened, rootKey, ended: new Promise(() => undefined), alone: false, stop: () => opened.close() };
+	return {
+		...opened,
+		rootKey,
+		ended: new Promise(() => undefined),
+		alone: false,
+		stop: () => opened.close(),
+	};
 }
 
 function addressOf(text: string, database: string): Address {
-	const url = new URL(text);
+	// A Unix socket is written without a host (`postgresql://user@/name?host=/run/postgresql`).
+	const url = new URL(text.replace("@/", "@localhost/"));
 	const mode = url.searchParams.get("sslmode");
 	const host = url.searchParams.get("host") ?? decodeURIComponent(url.hostname);
-	const ssl = mode === null || mode === "disable" ? undefined : { rejectUnauthorized: mode === "verify-full" || mode === "verify-ca" };
-	return { host: host === "" ? "localhost" : host, port: Number(url.port === "" ? (url.searchParams.get("port") ?? 5432) : url.port), database, ...(ssl === undefined ? {} : { ssl }) };
+	const ssl =
+		mode === null || mode === "disable"
+			? undefined
+			: { rejectUnauthorized: mode === "verify-full" || mode === "verify-ca" };
+	return {
+		host: host === "" ? "localhost" : host,
+		port: Number(url.port === "" ? (url.searchParams.get("port") ?? 5432) : url.port),
+		database,
+		...(ssl === undefined ? {} : { ssl }),
+	};
 }
 
 /** Migrates, makes the logins and opens the pools; the passwords follow from the root key and the database's name. */
-async function prepare(admin: Admin, at: Address, rootKey: RootKey): Promise<{ app: Database; worker: Database; migrated: string[]; close: () => Promise<void> }> {
+async function prepare(
+	admin: Admin,
+	at: Address,
+	rootKey: RootKey,
+): Promise<{ app: Database; worker: Database; migrated: string[]; close: () => Promise<void> }> {
 	try {
-		const migrated = await migrate(admin, readMigrations((text) => hashSecret(text).toString("hex")));
+		const migrated = await migrate(
+			admin,
+			readMigrations((text) => hashSecret(text).toString("hex")),
+		);
 		const open = async (role: "app" | "worker", max: number): Promise<Database> => {
 			const user = `wx_${at.database}_${role}`.slice(0, 63);
 			const password = digest("database-login", user, rootKey.key).toString("base64url");
@@ -93,7 +153,9 @@ async function prepare(admin: Admin, at: Address, rootKey: RootKey): Promise<{ a
 		const app = await open("app", appConnections);
 		const worker = await open("worker", workerConnections);
 		return {
-			app, worker, migrated,
+			app,
+			worker,
+			migrated,
 			close: async () => {
 				await Promise.all([app.close(), worker.close()]);
 			},

@@ -4,20 +4,67 @@
  */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type AccessParts, type Authenticator, createApiKey, createOperatorKey, createTenant, type TenantScope } from "#access/index.ts";
+import {
+	type AccessParts,
+	type Authenticator,
+	createApiKey,
+	createOperatorKey,
+	createTenant,
+	type TenantScope,
+} from "#access/index.ts";
 import type { Environment, Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { showId } from "#platform/ids.ts";
 import { registerSender, saveSettings } from "#templates/index.ts";
 
 /** Tenants of development have ids of their own, so that a second start finds them. */
-const tenantIds = { main: "01900000-0000-7000-8000-00000000d001", other: "01900000-0000-7000-8000-00000000d002" } as const;
+const tenantIds = {
+	main: "01900000-0000-7000-8000-00000000d001",
+	other: "01900000-0000-7000-8000-00000000d002",
+} as const;
 const senders = { main: ["WAXWNG", "56767", "+12025550143"], other: ["WXOTHR"] } as const;
 const entityIds = { main: "1101172974420810001", other: "1101172974420810002" } as const;
-const countries = ["AE", "AU", "BR", "CA", "DE", "ES", "FR", "GB", "ID", "IE", "IN", "IT", "JP", "KE", "LK", "MY", "NG", "NL", "NP", "PH", "PT", "SA", "SE", "SG", "US", "ZA"];
+const countries = [
+	"AE",
+	"AU",
+	"BR",
+	"CA",
+	"DE",
+	"ES",
+	"FR",
+	"GB",
+	"ID",
+	"IE",
+	"IN",
+	"IT",
+	"JP",
+	"KE",
+	"LK",
+	"MY",
+	"NG",
+	"NL",
+	"NP",
+	"PH",
+	"PT",
+	"SA",
+	"SE",
+	"SG",
+	"US",
+	"ZA",
+];
 const environments = ["live", "test"] as const;
-const serviceScopes: readonly TenantScope[] = ["sms:send", "sms:read", "webhooks:read", "webhooks:write", "preferences:read", "preferences:write",
-	"suppressions:read", "suppressions:write", "senders:read", "settings:read"];
+const serviceScopes: readonly TenantScope[] = [
+	"sms:send",
+	"sms:read",
+	"webhooks:read",
+	"webhooks:write",
+	"preferences:read",
+	"preferences:write",
+	"suppressions:read",
+	"suppressions:write",
+	"senders:read",
+	"settings:read",
+];
 
 export interface DevelopmentKeys {
 	readonly tenantId: string;
@@ -38,15 +85,25 @@ export async function seedDevelopment(parts: DevelopmentParts): Promise<Developm
 	const known = await knownKeys(parts);
 	if (known !== undefined) return known;
 	for (const name of ["main", "other"] as const) await seedTenant(parts, name);
-	const key = async (name: "main" | "other", environment: Environment, scopes: readonly string[], says: string): Promise<string> =>
-		(await createApiKey(parts, { tenantId: tenantIds[name], environment }, { name: says, scopes })).text.reveal();
+	const key = async (
+		name: "main" | "other",
+		environment: Environment,
+		scopes: readonly string[],
+		says: string,
+	): Promise<string> =>
+		(
+			await createApiKey(parts, { tenantId: tenantIds[name], environment }, { name: says, scopes })
+		).text.reveal();
 	return {
 		tenantId: showId("ten", tenantIds.main),
 		apiKey: await key("main", "live", serviceScopes, "Development"),
 		testKey: await key("main", "test", serviceScopes, "Development, test"),
 		adminKey: await key("main", "live", ["*"], "Development, admin"),
 		operatorKey: (await createOperatorKey(parts)).text.reveal(),
-		otherTenant: { tenantId: showId("ten", tenantIds.other), apiKey: await key("other", "live", serviceScopes, "Development, other tenant") },
+		otherTenant: {
+			tenantId: showId("ten", tenantIds.other),
+			apiKey: await key("other", "live", serviceScopes, "Development, other tenant"),
+		},
 	};
 }
 
@@ -55,10 +112,16 @@ function pathOf(dataDir: string): string {
 }
 
 /** The keys of dev.json, if all of them still open this database. */
-async function knownKeys({ dataDir, authenticator }: DevelopmentParts): Promise<DevelopmentKeys | undefined> {
+async function knownKeys({
+	dataDir,
+	authenticator,
+}: DevelopmentParts): Promise<DevelopmentKeys | undefined> {
 	try {
-		const { tenantId, apiKey, testKey, adminKey, operatorKey, otherTenant } = JSON.parse(readFileSync(pathOf(dataDir), "utf8")) as DevelopmentKeys;
-		for (const key of [apiKey, testKey, adminKey, operatorKey, otherTenant.apiKey]) await authenticator.authenticate(`Bearer ${key}`);
+		const { tenantId, apiKey, testKey, adminKey, operatorKey, otherTenant } = JSON.parse(
+			readFileSync(pathOf(dataDir), "utf8"),
+		) as DevelopmentKeys;
+		for (const key of [apiKey, testKey, adminKey, operatorKey, otherTenant.apiKey])
+			await authenticator.authenticate(`Bearer ${key}`);
 		return { tenantId, apiKey, testKey, adminKey, operatorKey, otherTenant };
 	} catch {
 		return undefined;
@@ -67,20 +130,45 @@ async function knownKeys({ dataDir, authenticator }: DevelopmentParts): Promise<
 
 async function seedTenant(parts: DevelopmentParts, name: "main" | "other"): Promise<void> {
 	const tenantId = tenantIds[name];
-	await ignoringConflict(createTenant(parts, { id: tenantId, name: name === "main" ? "Waxwing demo" : "Another tenant" }));
+	await ignoringConflict(
+		createTenant(parts, {
+			id: tenantId,
+			name: name === "main" ? "Waxwing demo" : "Another tenant",
+		}),
+	);
 	await parts.vault.warm([tenantId]);
 	for (const environment of environments) {
 		const scope: Scope = { tenantId, environment };
 		for (const address of senders[name]) await ignoringConflict(register(parts, scope, address));
-		await parts.db.inTenant(scope, (tx) => saveSettings(tx, scope, {
-			countries, outside_window: "defer", dlt: { entity_id: entityIds[name], telemarketers: ["1101172974420830004"] },
-		}, parts.clock.now()));
+		await parts.db.inTenant(scope, (tx) =>
+			saveSettings(
+				tx,
+				scope,
+				{
+					countries,
+					outside_window: "defer",
+					dlt: { entity_id: entityIds[name], telemarketers: ["1101172974420830004"] },
+				},
+				parts.clock.now(),
+			),
+		);
 	}
 }
 
 async function register(parts: DevelopmentParts, scope: Scope, address: string): Promise<void> {
-	const kind = address.startsWith("+") ? "number" : /^[0-9]+$/.test(address) ? "short_code" : "alphanumeric";
-	await parts.db.inTenant(scope, (tx) => registerSender(tx, parts.vault, scope, { id: parts.ids.next(), kind, address, atMs: parts.clock.now() }));
+	const kind = address.startsWith("+")
+		? "number"
+		: /^[0-9]+$/.test(address)
+			? "short_code"
+			: "alphanumeric";
+	await parts.db.inTenant(scope, (tx) =>
+		registerSender(tx, parts.vault, scope, {
+			id: parts.ids.next(),
+			kind,
+			address,
+			atMs: parts.clock.now(),
+		}),
+	);
 }
 
 async function ignoringConflict(act: Promise<unknown>): Promise<void> {
@@ -94,15 +182,24 @@ async function ignoringConflict(act: Promise<unknown>): Promise<void> {
 /** Bodies for POST /v1/sms/messages that are cleared as they stand; `to` may be any number of the country. */
 const samples = {
 	transactional: {
-		to: "+919812345678", from: "WAXWNG", category: "transactional", dlt: { template_id: "1107161951486743588" },
+		to: "+919812345678",
+		from: "WAXWNG",
+		category: "transactional",
+		dlt: { template_id: "1107161951486743588" },
 		text: "Your parcel 482913 is out for delivery today. -WAXWNG",
 	},
 	authentication: {
-		to: "+919812345678", from: "WAXWNG", category: "authentication", dlt: { template_id: "1107161951486743589" },
+		to: "+919812345678",
+		from: "WAXWNG",
+		category: "authentication",
+		dlt: { template_id: "1107161951486743589" },
 		text: "Your OTP is 482913. Do not share it. -WAXWNG",
 	},
 	promotional: {
-		to: "+919812345678", from: "WAXWNG", category: "marketing", dlt: { template_id: "1107161951486743590" },
+		to: "+919812345678",
+		from: "WAXWNG",
+		category: "marketing",
+		dlt: { template_id: "1107161951486743590" },
 		text: "20 percent off all raincoats until Sunday. Reply STOP to 56767 to end. -WAXWNG",
 		consent: { source: "web_form", consented_at: "2026-01-05T09:30:00Z" },
 	},
@@ -115,9 +212,15 @@ export interface DevelopmentPlaces {
 }
 
 /** Writes dev.json whole or not at all, readable by its owner only. */
-export function writeDevelopmentFile(dataDir: string, keys: DevelopmentKeys, places: DevelopmentPlaces): string {
+export function writeDevelopmentFile(
+	dataDir: string,
+	keys: DevelopmentKeys,
+	places: DevelopmentPlaces,
+): string {
 	const path = pathOf(dataDir);
-	writeFileSync(`${path}.new`, `${JSON.stringify({ ...places, ...keys, samples }, null, "\t")}\n`, { mode: 0o600 });
+	writeFileSync(`${path}.new`, `${JSON.stringify({ ...places, ...keys, samples }, null, "\t")}\n`, {
+		mode: 0o600,
+	});
 	renameSync(`${path}.new`, path);
 	return path;
 }

@@ -7,6 +7,7 @@ import { startSandbox } from "#channels/index.ts";
 import { eventTypeOf, type EventRef, renderEvents, startMessages } from "#messages/index.ts";
 import { systemClock } from "#platform/clock.ts";
 import type { Config } from "#platform/config.ts";
+import { type Database, sql } from "#platform/db.ts";
 import { createEgress } from "#platform/egress.ts";
 import { createHttp } from "#platform/http-server.ts";
 import { openApiOf } from "#platform/http-openapi.ts";
@@ -16,9 +17,10 @@ import { takeInstanceLock } from "#platform/instance-lock.ts";
 import { createLog, tell } from "#platform/log.ts";
 import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
-import { startWebhooks } from "#webhooks/index.ts";
+import { type EventSource, startWebhooks } from "#webhooks/index.ts";
 import { openDatabases } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
+import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
 
@@ -45,8 +47,30 @@ export async function startPlatform(config: Config): Promise<Platform> {
 	}
 }
 
-async function start(config: Config, onStop: (() => Promise<void> | void)[], stop: () => Promise<void>): Promise<Platform> {
+type OnStop = (() => Promise<void> | void)[];
+
+async function start(config: Config, onStop: OnStop, stop: () => Promise<void>): Promise<Platform> {
 	const startedAt = systemClock.elapsed();
+	const core = await openCore(config, onStop);
+	const { log, clock, databases } = core;
+	const keys =
+		config.mode === "development"
+			? await seedDevelopment({ ...core.access, dataDir: config.dataDir })
+			: undefined;
+	if (config.mode === "production") await ensureOperatorKey(core.access, config.dataDir, tell);
+	const sending = await openSending(config, core, onStop);
+	const serving = await openServing(config, core, sending, onStop);
+	if (keys !== undefined) {
+		const places = { ...serving, sandbox: { smscPort: sending.sandbox.port } };
+		announce(config, writeDevelopmentFile(config.dataDir, keys, places), serving);
+	} else tell(`Waxwing serves ${serving.baseUrl}; metrics at ${serving.metricsUrl}.`);
+	const ms = Math.round(clock.elapsed() - startedAt);
+	log.info({ event: "platform.started", ms, migrated: databases.migrated }, "started");
+	return { baseUrl: serving.baseUrl, failed: databases.ended, stop };
+}
+
+/** What everything else stands on: the lock, the database, the vault, access. */
+async function openCore(config: Config, onStop: OnStop) {
 	const log = createLog(config.logLevel);
 	const clock = systemClock;
 	const random = systemRandom();
@@ -54,47 +78,103 @@ async function start(config: Config, onStop: (() => Promise<void> | void)[], sto
 	const metrics = createMetrics({ process: true });
 	const lock = takeInstanceLock(config.dataDir);
 	onStop.push(() => lock.release());
-
 	const databases = await openDatabases(config, random);
 	onStop.push(() => databases.stop());
-	if (databases.rootKey.warning !== undefined && config.mode === "production") tell(`Warning: ${databases.rootKey.warning}`);
-	const { app: db, worker } = databases;
-	const vault = createVault({ db, rootKey: databases.rootKey.key, random, clock });
+	const { app: db, worker, rootKey } = databases;
+	if (rootKey.warning !== undefined && config.mode === "production")
+		tell(`Warning: ${rootKey.warning}`);
+	const vault = createVault({ db, rootKey: rootKey.key, random, clock });
 	const authenticator = createAuthenticator({ db, clock });
 	const access = { db, vault, clock, ids, random, authenticator };
-	const keys = config.mode === "development" ? await seedDevelopment({ ...access, dataDir: config.dataDir }) : undefined;
+	return { log, clock, random, ids, metrics, databases, db, worker, vault, authenticator, access };
+}
 
+type Core = Awaited<ReturnType<typeof openCore>>;
+
+/** Everything that sends: carriers, the message path, webhooks. */
+async function openSending(config: Config, core: Core, onStop: OnStop) {
+	const { clock, random, log, vault } = core;
 	const accounts = sandboxAccounts(random);
-	const sandbox = await startSandbox({ host: "127.0.0.1", port: config.sandboxPort, clock, random, log, accounts });
+	const sandbox = await startSandbox({
+		host: "127.0.0.1",
+		port: config.sandboxPort,
+		clock,
+		random,
+		log,
+		accounts,
+	});
 	onStop.push(() => sandbox.stop(1_000));
 	const egress = createEgress({ allow: config.egressAllow, clock });
-	const routes = await openRoutes({ config, db, worker, vault, clock, random, log, ids, egress, sandbox: { port: sandbox.port, accounts } });
-	const parts = { db, worker, vault, ids, clock, random, log, metrics, routes, unknownReconcileMs: config.unknownReconcileMs, alone: databases.alone };
-	const messages = await startMessages(parts);
+	const place = { port: sandbox.port, accounts };
+	const routes = await openRoutes({ ...core, config, egress, sandbox: place });
+	const { unknownReconcileMs } = config;
+	const { alone } = core.databases;
+	const messages = await startMessages({ ...core, routes, unknownReconcileMs, alone });
 	onStop.push(() => messages.stop(graceMs));
-	const source = { topic: "sms", eventTypeOf: (ref: readonly unknown[]) => eventTypeOf(ref as EventRef), render: (refs: readonly (readonly unknown[])[], scope: Parameters<typeof renderEvents>[1]) => renderEvents(parts, scope, refs as readonly EventRef[]) };
-	const webhooks = startWebhooks({ db: worker, vault, egress, clock, random, ids, log, sources: [source] });
+	const source: EventSource = {
+		topic: "sms",
+		eventTypeOf: (ref) => eventTypeOf(ref as unknown as EventRef),
+		render: (refs, scope) =>
+			renderEvents({ db: core.db, vault }, scope, refs as unknown as readonly EventRef[]),
+	};
+	const webhooks = startWebhooks({ ...core, db: core.worker, egress, sources: [source] });
 	onStop.push(() => webhooks.stop());
+	return { sandbox, egress, routes, messages };
+}
 
-	const declared = routesOf({ ...access, egress, acceptor: messages.acceptor, log });
-	const once = createOnce({ db, clock, warm: vault.warm, digest: vault.digest, seal: vault.seal, open: vault.open });
+type Sending = Awaited<ReturnType<typeof openSending>>;
+
+interface Serving {
+	readonly baseUrl: string;
+	readonly metricsUrl: string;
+}
+
+async function openServing(
+	config: Config,
+	core: Core,
+	{ egress, messages }: Sending,
+	onStop: OnStop,
+): Promise<Serving> {
+	const { db, vault, clock, log, metrics } = core;
+	const { warm, digest, seal, open } = vault;
+	const routes = routesOf({ ...core.access, egress, acceptor: messages.acceptor, log });
 	const http = createHttp({
-		routes: declared, authenticate: authenticator.authenticate, once, ready: () => messages.troubles().length === routes.length ? messages.troubles() : [],
-		clock, ids, log, metrics, openApi: openApiOf(declared, openApiInfo),
+		...core,
+		routes,
+		authenticate: core.authenticator.authenticate,
+		once: createOnce({ db, clock, warm, digest, seal, open }),
+		ready: () => databaseTroubles(db),
+		openApi: openApiOf(routes, openApiInfo),
 	});
 	const baseUrl = await http.listen({ host: config.host, port: config.port });
 	onStop.push(() => http.close());
-	const metricsServer = await startMetrics({ metrics, host: "127.0.0.1", port: config.metricsPort });
+	const metricsServer = await startMetrics({
+		metrics,
+		host: "127.0.0.1",
+		port: config.metricsPort,
+	});
 	onStop.push(() => metricsServer.stop());
-
-	const metricsUrl = `http://127.0.0.1:${metricsServer.port}/metrics`;
-	if (keys !== undefined) announce(config, writeDevelopmentFile(config.dataDir, keys, { baseUrl, sandbox: { smscPort: sandbox.port }, metricsUrl }), baseUrl, metricsUrl);
-	else tell(`Waxwing serves ${baseUrl}; metrics at ${metricsUrl}.`);
-	log.info({ event: "platform.started", ms: Math.round(clock.elapsed() - startedAt), migrated: databases.migrated }, "started");
-	return { baseUrl, failed: databases.ended, stop };
+	log.debug({ event: "http.listening", baseUrl }, "listening");
+	return { baseUrl, metricsUrl: `http://127.0.0.1:${metricsServer.port}/metrics` };
 }
 
-function announce(config: Config, devFile: string, baseUrl: string, metricsUrl: string): void {
+const pingStatement = sql("platform.ping", "select 1 as alive");
+
+/** Carriers may be down: what is accepted waits. Without the database nothing can be accepted. */
+async function databaseTroubles(db: Database): Promise<string[]> {
+	try {
+		await db.inPlatform((tx) => tx.query(pingStatement));
+		return [];
+	} catch {
+		return ["The database cannot be reached."];
+	}
+}
+
+function announce(config: Config, devFile: string, { baseUrl, metricsUrl }: Serving): void {
+	const embedded =
+		config.databaseUrl === undefined
+			? " (with an embedded PostgreSQL: for evaluation and a single box)"
+			: "";
 	tell(`
 Waxwing is running in development mode, with a sandbox carrier and two tenants.
 
@@ -102,7 +182,7 @@ Waxwing is running in development mode, with a sandbox carrier and two tenants.
   Reference     ${baseUrl}/docs
   Keys, samples ${devFile}
   Metrics       ${metricsUrl}
-  State         ${config.dataDir}${config.databaseUrl === undefined ? " (with an embedded PostgreSQL: for evaluation and a single box)" : ""}
+  State         ${config.dataDir}${embedded}
 
 Ctrl-C stops it.
 `);

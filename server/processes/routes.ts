@@ -3,7 +3,7 @@
  * same list gives OpenAPI, the tests' route sweep, and the server.
  */
 import { accessRoutes, type AccessRouteParts } from "#access/index.ts";
-import { readNumber } from "#channels/index.ts";
+import { channelRoutes, readNumber } from "#channels/index.ts";
 import { contactRoutes } from "#contacts/index.ts";
 import { eventTypes, messageRoutes, type MessageRouteParts } from "#messages/index.ts";
 import type { Egress } from "#platform/egress.ts";
@@ -24,6 +24,7 @@ export function routesOf(parts: RouteParts): Route[] {
 		...contactRoutes({ ...parts, readNumber }),
 		...templateRoutes({ ...parts, readNumber }),
 		...accessRoutes(parts),
+		...channelRoutes(parts),
 	];
 }
 
@@ -35,5 +36,6 @@ export function declaredRoutes(): Route[] {
 export const openApiInfo = {
 	title: "Waxwing",
 	version: "1",
-	description: "Send and receive SMS. Nothing leaves without a clearance that every rule in force has passed; what the rules decided can be read for each message.",
+	description:
+		"Send and receive SMS. Nothing leaves without a clearance that every rule in force has passed; what the rules decided can be read for each message.",
 } as const;

@@ -2,12 +2,18 @@
  * Which carriers this process binds to: the sandbox for test keys always and for live keys in development,
  * the SMSC of WAXWING_DEV_SMSC instead if given, and the routes that the operator has set up.
  */
-import { createSmppPool, readRouteUrl, type SandboxAccount, type SmppRoute } from "#channels/index.ts";
+import {
+	createSmppPool,
+	keepRoute,
+	readRouteUrl,
+	readRoutes,
+	type SandboxAccount,
+	type SmppRoute,
+} from "#channels/index.ts";
 import type { RouteRuntime } from "#messages/index.ts";
 import type { Clock } from "#platform/clock.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
 import type { Database, Environment } from "#platform/db.ts";
-import { sql } from "#platform/db.ts";
 import type { Egress } from "#platform/egress.ts";
 import { Secret } from "#platform/hidden.ts";
 import type { Ids, Random } from "#platform/ids.ts";
@@ -34,35 +40,75 @@ const builtIn = {
 	devSmsc: "01900000-0000-7000-8000-0000000000a3",
 } as const;
 
+/** A route of the operator with a smaller number is tried before what is built in. */
+const builtInPriority = 100;
+
 /** The sandbox takes only us: one account per environment, with a password of this start. */
 export function sandboxAccounts(random: Random): SandboxAccount[] {
-	return ["test", "live"].map((systemId) => ({ systemId, password: random.bytes(6).toString("base64url") }));
+	return ["test", "live"].map((systemId) => ({
+		systemId,
+		password: random.bytes(6).toString("base64url"),
+	}));
 }
 
 export async function openRoutes(parts: RouteOpening): Promise<RouteRuntime[]> {
 	const { config } = parts;
-	const routes: { id: string; environment: Environment; route: SmppRoute }[] = [{ id: builtIn.test, environment: "test", route: toSandbox(parts, "test") }];
+	const routes: { id: string; environment: Environment; route: SmppRoute }[] = [
+		{ id: builtIn.test, environment: "test", route: toSandbox(parts, "test") },
+	];
 	const devSmsc = config.devSmsc === undefined ? undefined : readSmsc(config.devSmsc);
-	if (devSmsc !== undefined) routes.push({ id: builtIn.devSmsc, environment: "live", route: devSmsc });
-	else if (config.mode === "development") routes.push({ id: builtIn.live, environment: "live", route: toSandbox(parts, "live") });
+	if (devSmsc !== undefined)
+		routes.push({ id: builtIn.devSmsc, environment: "live", route: devSmsc });
+	else if (config.mode === "development")
+		routes.push({ id: builtIn.live, environment: "live", route: toSandbox(parts, "live") });
 	for (const { id, environment } of routes) await saveRoute(parts, id, environment);
-	return routes.map(({ id, environment, route }) => runtime(parts, id, environment, ["*"], 100, route));
+	const builtInRoutes = routes.map(({ id, environment, route }) =>
+		runtime(parts, { id, environment, countries: ["*"], priority: builtInPriority }, route),
+	);
+	return [...builtInRoutes, ...(await openStored(parts))];
 }
 
-function runtime(parts: RouteOpening, id: string, environment: Environment, countries: readonly string[], priority: number, route: SmppRoute): RouteRuntime {
+/** `reach` guards routes that came over the API; what is built in or in the environment needs no guard. */
+function runtime(
+	parts: RouteOpening,
+	entry: Pick<RouteRuntime, "id" | "environment" | "countries" | "priority">,
+	route: SmppRoute,
+	reach?: Egress,
+): RouteRuntime {
 	const { clock, random, log } = parts;
+	const { id } = entry;
 	return {
-		id, environment, countries, priority, dialect: route.dialect,
-		open: (onDeliver) => createSmppPool({
-			routeId: id, route, clock, random, onDeliver,
-			onBind: (event) => log.info({ event: "smpp.bind", route_id: id, bind: event.bind, mode: event.mode, state: event.state, reason: event.reason }, "bind changed"),
-		}),
+		...entry,
+		dialect: route.dialect,
+		open: (handlers) =>
+			createSmppPool({
+				routeId: id,
+				route,
+				clock,
+				random,
+				...handlers,
+				...(reach !== undefined && { reach }),
+				onBind: (event) =>
+					log.info(
+						{
+							event: "smpp.bind",
+							route_id: id,
+							bind: event.bind,
+							mode: event.mode,
+							state: event.state,
+							reason: event.reason,
+						},
+						"bind changed",
+					),
+			}),
 	};
 }
 
 function toSandbox({ sandbox }: RouteOpening, environment: Environment): SmppRoute {
 	const account = sandbox.accounts.find((one) => one.systemId === environment) as SandboxAccount;
-	const read = readRouteUrl(`smpp://${account.systemId}:pending@127.0.0.1:${sandbox.port}?window=200&binds=1`);
+	const read = readRouteUrl(
+		`smpp://${account.systemId}:pending@127.0.0.1:${sandbox.port}?window=200&binds=1`,
+	);
 	if (!read.ok) throw new ConfigError(read.reason);
 	return { ...read.route, password: new Secret(account.password) };
 }
@@ -73,10 +119,26 @@ function readSmsc(secret: Secret): SmppRoute {
 	return read.route;
 }
 
-const saveStatement = sql("routes.save", "select wx.save_route($1, $2, $3::text[], $4, $5, to_timestamp($6::float8 / 1000))");
-
 /** The row that messages and receipts refer to. What is built in has no configuration to keep. */
 async function saveRoute(parts: RouteOpening, id: string, environment: Environment): Promise<void> {
-	const config = parts.vault.sealPlatform({ environment, table: "routes", column: "config_sealed", row: id }, Buffer.from("{}"));
-	await parts.db.inPlatform(async (tx) => tx.post(saveStatement, [id, environment, ["*"], 100, config, parts.clock.now()]));
+	const { db, vault, clock } = parts;
+	const shared = { countries: ["*"], priority: builtInPriority, url: undefined };
+	await db.inPlatform(async (tx) =>
+		keepRoute(tx, vault, { ...shared, id, environment, atMs: clock.now() }),
+	);
+}
+
+/** What the operator has set up. A route that this version cannot read is left out, loudly. */
+async function openStored(parts: RouteOpening): Promise<RouteRuntime[]> {
+	const { db, vault, log, egress } = parts;
+	const stored = await db.inPlatform((tx) => readRoutes(tx, vault));
+	return stored.flatMap(({ id, environment, countries, priority, read }) => {
+		if (read.ok)
+			return [runtime(parts, { id, environment, countries, priority }, read.route, egress)];
+		log.error(
+			{ event: "routes.unreadable", route_id: id, why: read.reason },
+			"a route is left out",
+		);
+		return [];
+	});
 }

@@ -68,12 +68,10 @@ test("the linter refuses long functions, any, and silenced checks", () => {
 
 test("every source is tidy", () => {
 	const all = sources("server", "tools", "bench", "tests");
-	assert.equal(all.flatMap(tidyViolations).join("
-"), "");
+	assert.equal(all.flatMap(tidyViolations).join("\n"), "");
 });
 
 test("no file mentions a place outside the repository", () => {
 	const texts = filesUnder().filter((path) => !/\.(png|ico|woff2?|gz)$/.test(path));
-	assert.equal(texts.flatMap((path) => placeViolations(path, read(path))).join("
-"), "");
+	assert.equal(texts.flatMap((path) => placeViolations(path, read(path))).join("\n"), "");
 });

@@ -18,19 +18,36 @@ const serverVariable = "WAXWING_TEST_SERVER";
 /** Makes the database and removes it when the file's tests are done. Run by `node tools/test.ts FILE…`. */
 export async function testDatabase(): Promise<TestDatabase> {
 	const server = process.env[serverVariable];
-	if (server === undefined) throw new Error("no test server: run `npm test` or `node tools/test.ts FILE…`");
+	if (server === undefined)
+		throw new Error("no test server: run `npm test` or `node tools/test.ts FILE…`");
 	const { host, port, user, password } = JSON.parse(server) as Record<string, string>;
-	const at = { ...(host === undefined ? {} : { host }), port: Number(port), applicationName: "test" };
+	const at = {
+		...(host === undefined ? {} : { host }),
+		port: Number(port),
+		applicationName: "test",
+	};
 	const name = `t_${process.pid}_${Math.floor(performance.now() * 1000)}`;
-	const root = await connectAdmin({ ...at, user: user ?? "", password: password ?? "", database: "postgres" });
+	const root = await connectAdmin({
+		...at,
+		user: user ?? "",
+		password: password ?? "",
+		database: "postgres",
+	});
 	await root.run(`create database ${name} template waxwing_template`);
-	const open = (login: string): Database => openDatabase({ ...at, user: login, password: login, database: name, max: 8 });
+	const open = (login: string): Database =>
+		openDatabase({ ...at, user: login, password: login, database: name, max: 8 });
 	const made = {
 		name,
 		app: open("wx_test_app"),
 		worker: open("wx_test_worker"),
-		admin: await connectAdmin({ ...at, user: user ?? "", password: password ?? "", database: name }),
-		url: (login: string, secret: string) => `postgresql://${login}:${encodeURIComponent(secret)}@/${name}?host=${encodeURIComponent(host ?? "")}&port=${port}`,
+		admin: await connectAdmin({
+			...at,
+			user: user ?? "",
+			password: password ?? "",
+			database: name,
+		}),
+		url: (login: string, secret: string) =>
+			`postgresql://${login}:${encodeURIComponent(secret)}@/${name}?host=${encodeURIComponent(host ?? "")}&port=${port}`,
 	};
 	after(async () => {
 		await Promise.all([made.app.close(), made.worker.close(), made.admin.close()]);

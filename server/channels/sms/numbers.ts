@@ -1,6 +1,6 @@
 /**
- * Reads a destination in E.164 form and says which country's it is. Only a number that its numbering
- * plan knows passes; why another does not is said without repeating it, for the sentence may be
+ * Reads a destination in E.164 form and says which country's it is. Only a number of a length that its
+ * numbering plan has passes; why another does not is said without repeating it, for the sentence may be
  * logged. Never guesses a network: numbers are ported. ITU-T E.164; the plans are the metadata of
  * libphonenumber-js; India's mobile numbers: ten digits from 6, 7, 8 or 9 (DoT numbering plan).
  */
@@ -97,7 +97,11 @@ export function readNumber(text: string): NumberRead {
 function inPlan(text: string, callingCode: string, countries: readonly Country[]): NumberRead {
 	const national = text.slice(1 + callingCode.length);
 	const found = countries.length === 1 ? countries[0] : among(countries, national);
-	if (found?.national.test(national)) return { ok: true, e164: text, country: found.code };
+	// Plans change faster than any copy of them: a number of a possible length passes, as its code's
+	// first country when no country's plan claims it. Whether it exists is the carrier's to say.
+	const country = found ?? countries[0];
+	if (country?.national.test(national) || country?.lengths.includes(national.length))
+		return { ok: true, e164: text, country: country.code };
 	return refuse(outsidePlan(national.length, callingCode, countries));
 }
 

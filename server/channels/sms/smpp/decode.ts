@@ -71,11 +71,11 @@ function body(
 ): Pdu | undefined {
 	switch (commandId) {
 		case commandIds.submit_sm:
-			return message(reader, "submit_sm", sequence) as SubmitSm;
+			return message(reader, "submit_sm", sequence);
 		case commandIds.submit_sm_resp:
 			return messageResp(reader, "submit_sm_resp", commandStatus, sequence);
 		case commandIds.deliver_sm:
-			return message(reader, "deliver_sm", sequence) as DeliverSm;
+			return message(reader, "deliver_sm", sequence);
 		case commandIds.deliver_sm_resp:
 			return messageResp(reader, "deliver_sm_resp", commandStatus, sequence);
 		case commandIds.enquire_link:
@@ -278,7 +278,7 @@ function text(reader: Reader, most: number, code: number, field: string): string
 	while (at < end && octets[at] !== 0) at++;
 	if (at < end) {
 		reader.at = at + 1;
-		return octets.latin1Slice(start, at);
+		return octets.toString("latin1", start, at);
 	}
 	if (end === octets.length) fail(reader, status.invalidCommandLength, `${field} has no end`);
 	else fail(reader, code, `${field} is too long`);

@@ -44,7 +44,11 @@ function sizeOf(pdu: Pdu): number {
 			return 17 + pdu.systemId.length + tlvBytes(pdu.tlvs);
 		case "other":
 			return 16 + pdu.body.length;
-		default:
+		case "enquire_link":
+		case "enquire_link_resp":
+		case "unbind":
+		case "unbind_resp":
+		case "generic_nack":
 			return 16;
 	}
 }
@@ -95,7 +99,11 @@ function write(pdu: Pdu, target: Buffer, start: number, size: number): number {
 		case "other":
 			target.set(pdu.body, at);
 			return at + pdu.body.length;
-		default:
+		case "enquire_link":
+		case "enquire_link_resp":
+		case "unbind":
+		case "unbind_resp":
+		case "generic_nack":
 			return at;
 	}
 }

@@ -74,7 +74,7 @@ function theirMessage(pdu: Pdu): Record<string, unknown> {
 		if (tag === tags.sar_msg_ref_num) named["sar_msg_ref_num"] = value.readUInt16BE(0);
 		if (tag === tags.message_state) named["message_state"] = value[0];
 		if (tag === tags.receipted_message_id)
-			named["receipted_message_id"] = value.latin1Slice(0, value.length - 1);
+			named["receipted_message_id"] = value.toString("latin1", 0, value.length - 1);
 	}
 	return {
 		sequence_number: pdu.sequence,

@@ -27,78 +27,99 @@ export interface OutletEvents {
 
 const slabBytes = 65_536;
 
-export function createOutlet(socket: Socket, events: OutletEvents): Outlet {
-	let slab = Buffer.allocUnsafeSlow(slabBytes);
-	let from = 0;
-	let to = 0;
-	let pieces: Buffer[] = [];
-	let pieceBytes = 0;
-	let scheduled: NodeJS.Immediate | undefined;
-	let blocked = false;
-	let closed = false;
+interface State {
+	readonly socket: Socket;
+	readonly events: OutletEvents;
+	/** Filled once from end to end, then replaced: the socket may still be reading what is before `from`. */
+	slab: Buffer;
+	/** What is put and waits in the slab lies between these. */
+	from: number;
+	to: number;
+	/** What waits and comes before that. */
+	pieces: Buffer[];
+	pieceBytes: number;
+	turn: NodeJS.Immediate | undefined;
+	blocked: boolean;
+	closed: boolean;
+}
 
-	const addPiece = (piece: Buffer): void => {
-		if (piece.length === 0) return;
-		pieces.push(piece);
-		pieceBytes += piece.length;
-	};
-	const endPiece = (): void => {
-		addPiece(slab.subarray(from, to));
-		from = to;
-	};
-	const flush = (): void => {
-		if (closed || blocked) return;
-		endPiece();
-		if (pieces.length === 0) return;
-		const leaving = pieces;
-		pieces = [];
-		pieceBytes = 0;
-		if (leaving.length > 1) socket.cork();
-		for (const piece of leaving) if (!socket.write(piece)) blocked = true;
-		if (leaving.length > 1) socket.uncork();
-		events.onHandedOver();
-	};
-	const schedule = (): void => {
-		scheduled ??= setImmediate(() => {
-			scheduled = undefined;
-			flush();
-		});
+export function createOutlet(socket: Socket, events: OutletEvents): Outlet {
+	const state: State = {
+		socket,
+		events,
+		slab: Buffer.allocUnsafeSlow(slabBytes),
+		from: 0,
+		to: 0,
+		pieces: [],
+		pieceBytes: 0,
+		turn: undefined,
+		blocked: false,
+		closed: false,
 	};
 	socket.on("drain", () => {
-		if (closed) return;
-		blocked = false;
-		flush();
-		if (!blocked) events.onDrain();
+		if (state.closed) return;
+		state.blocked = false;
+		flush(state);
+		if (!state.blocked) events.onDrain();
 	});
-
 	return {
-		put(pdu, sequence) {
-			let end = encodeInto(pdu, slab, to);
-			if (end < 0) {
-				endPiece();
-				slab = Buffer.allocUnsafeSlow(slabBytes);
-				from = 0;
-				to = 0;
-				end = encodeInto(pdu, slab, 0);
-			}
-			if (end < 0) {
-				const large = encode(pdu);
-				large.writeUInt32BE(sequence, 12);
-				addPiece(large);
-			} else {
-				slab.writeUInt32BE(sequence, to + 12);
-				to = end;
-			}
-			schedule();
-		},
-		blocked: () => blocked,
-		waitingBytes: () => pieceBytes + (to - from),
-		flush,
+		put: (pdu, sequence) => put(state, pdu, sequence),
+		blocked: () => state.blocked,
+		waitingBytes: () => state.pieceBytes + (state.to - state.from),
+		flush: () => flush(state),
 		close() {
-			closed = true;
-			if (scheduled !== undefined) clearImmediate(scheduled);
-			pieces = [];
-			from = to;
+			state.closed = true;
+			if (state.turn !== undefined) clearImmediate(state.turn);
+			state.pieces = [];
+			state.pieceBytes = 0;
+			state.from = state.to;
 		},
 	};
+}
+
+function put(state: State, pdu: Pdu, sequence: number): void {
+	let end = encodeInto(pdu, state.slab, state.to);
+	if (end < 0) {
+		endPiece(state);
+		state.slab = Buffer.allocUnsafeSlow(slabBytes);
+		state.from = 0;
+		state.to = 0;
+		end = encodeInto(pdu, state.slab, 0);
+	}
+	if (end < 0) {
+		const large = encode(pdu);
+		large.writeUInt32BE(sequence, 12);
+		addPiece(state, large);
+	} else {
+		state.slab.writeUInt32BE(sequence, state.to + 12);
+		state.to = end;
+	}
+	state.turn ??= setImmediate(() => {
+		state.turn = undefined;
+		flush(state);
+	});
+}
+
+function addPiece(state: State, piece: Buffer): void {
+	if (piece.length === 0) return;
+	state.pieces.push(piece);
+	state.pieceBytes += piece.length;
+}
+
+function endPiece(state: State): void {
+	addPiece(state, state.slab.subarray(state.from, state.to));
+	state.from = state.to;
+}
+
+function flush(state: State): void {
+	if (state.closed || state.blocked) return;
+	endPiece(state);
+	const { pieces, socket } = state;
+	if (pieces.length === 0) return;
+	state.pieces = [];
+	state.pieceBytes = 0;
+	if (pieces.length > 1) socket.cork();
+	for (const piece of pieces) if (!socket.write(piece)) state.blocked = true;
+	if (pieces.length > 1) socket.uncork();
+	state.events.onHandedOver();
 }

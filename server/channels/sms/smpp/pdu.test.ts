@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import { Fault } from "#platform/errors.ts";
 import { commandIds } from "./command.ts";
 import {
@@ -13,7 +13,6 @@ import {
 	pduBytesMax,
 	submitSm,
 } from "./pdu.ts";
-import { status } from "./status.ts";
 import { findTlv, noTlvs, numberTlv, tags, textTlv, tlvNumber, tlvText } from "./tlv.ts";
 
 const hash = "c0f3951aca6257c87bc3da53e509d12080843f35b7e6faf35b2428b3b256bf94";

@@ -4,8 +4,8 @@ import { systemClock } from "#platform/clock.ts";
 import { seededRandom } from "#platform/ids.ts";
 import type { SubmitOutcome } from "./job.ts";
 import type { Pdu, SubmitSm } from "./pdu.ts";
-import { message, submitResp, until } from "./test-peer.ts";
-import { bound, closeAll, deliver } from "./test-pool.ts";
+import { message, pause, submitResp, until } from "./test-peer.ts";
+import { bound, closeAll, deliver, swallowSubmits } from "./test-pool.ts";
 
 after(closeAll);
 
@@ -175,6 +175,29 @@ test("queued messages leave by the rate alone, without being asked for", async (
 	const { pool } = await bound(() => {}, { tps: 50, window: 100 });
 	const outcomes = await Promise.all(Array.from({ length: 30 }, () => pool.submit(message())));
 	assert.ok(outcomes.every((outcome) => outcome.kind === "accepted"));
+});
+
+test("a message of several parts is not parted by the rate either", async () => {
+	const { peer, pool } = await bound(() => {}, { tps: 60, window: 100 });
+	const outcomes: Promise<SubmitOutcome>[] = [];
+	// Asked for at all moments, also when a part is due and the timer has not come yet.
+	for (let count = 0; count < 12; count++) {
+		outcomes.push(pool.submit(message(3)));
+		const wait = systemClock.elapsed() + 21;
+		while (systemClock.elapsed() < wait);
+		outcomes.push(pool.submit(message()));
+		assert.equal(pool.room(), 0, "what waits comes before what is asked for now");
+		if (count % 3 === 0) await pause(1);
+	}
+	assert.ok((await Promise.all(outcomes)).every((outcome) => outcome.kind === "accepted"));
+	const parts = peer.submits.map((pdu) => (pdu.esmClass === 0x40 ? pdu.shortMessage[6] : 0));
+	assert.deepEqual(parts, Array.from({ length: 12 }, () => [1, 2, 3, 0]).flat());
+});
+
+test("the rate does not wait for answers", async () => {
+	const { peer, pool } = await bound(swallowSubmits, { tps: 50, window: 100 });
+	for (let count = 0; count < 12; count++) void pool.submit(message());
+	await until(() => peer.submits.length === 12);
 });
 
 test("a receipt that comes before the answer is handed up before the submit settles", async () => {

@@ -65,6 +65,9 @@ export interface PoolParts {
 	readonly onBind?: (event: BindEvent) => void;
 }
 
+/** What a pool hears from the carrier; see `PoolParts`. */
+export type PoolHandlers = Required<Pick<PoolParts, "onDeliver" | "onLateAnswer">>;
+
 export interface BindState {
 	readonly mode: LinkMode;
 	readonly state: LinkState;

@@ -44,6 +44,7 @@ test("what may be left out", () => {
 		[read("smpps://a:b@h/").port, read("smpps://a:b@h").tls, read("smpp://a:b@h?tls=1").tls],
 		[3550, {}, {}],
 	);
+	assert.deepEqual(read("smpp://a:b@h?response_ms=700").timers, { responseTimeoutMs: 700 });
 	assert.equal(read("smpp://a:b@[::1]:2775").host, "::1");
 	assert.equal(read("smpp://a:p%40ss%3Aword@h").password, "p@ss:word");
 	assert.deepEqual(read("smpp://a:b@h?mode=transmitter&binds=2&receivers=1").binds, {
@@ -80,6 +81,8 @@ describe("refused, with a sentence that repeats nothing of it", () => {
 		["smpp://me:S3CRET@host?receivers=x", "has receivers"],
 		["smpp://me:S3CRET@host?mode=both", "has a mode"],
 		["smpp://me:S3CRET@host?tls=yes", "has a tls"],
+		["smpp://me:S3CRET@host?response_ms=99", "has a response_ms"],
+		["smpp://me:S3CRET@host?response_ms=soon", "has a response_ms"],
 		["smpps://me:S3CRET@host?tls=0", "says both"],
 		["smpp://me:S3CRET@host?dialect=acme", "has a dialect"],
 	];

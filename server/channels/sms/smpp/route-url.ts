@@ -14,10 +14,22 @@ export type RouteRead =
 	| { readonly ok: false; readonly reason: string };
 
 const modes = ["transceiver", "transmitter"] as const;
-const parameters = ["window", "tps", "binds", "receivers", "mode", "tls", "dialect"] as const;
+const parameters = [
+	"window",
+	"tps",
+	"binds",
+	"receivers",
+	"mode",
+	"tls",
+	"dialect",
+	"response_ms",
+] as const;
 type Parameter = (typeof parameters)[number];
 
-/** Reads a route URL. `receivers` adds so many receiver binds, for `mode=transmitter`. */
+/**
+ * Reads a route URL. `receivers` adds so many receiver binds, for `mode=transmitter`; `response_ms` is
+ * how long an answer may take before a submit's outcome is unknown, the session's own time unless given.
+ */
 export function readRouteUrl(text: string): RouteRead {
 	const url = text.length <= 2_048 && URL.canParse(text) ? new URL(text) : undefined;
 	if (url === undefined) return no("is not a URL of the form smpp://systemId:password@host:port");
@@ -63,6 +75,10 @@ function readParts(url: URL, given: (name: Parameter) => string | undefined): Ro
 	const dialect = dialects.get(given("dialect") ?? "standard");
 	if (dialect === undefined)
 		return no(`has a dialect other than ${[...dialects.keys()].join(", ")}`);
+	const responseMs = given("response_ms");
+	const responseTimeoutMs = whole(responseMs, 0, 100, 300_000);
+	if (responseTimeoutMs === undefined)
+		return no("has a response_ms that is not a whole number from 100 to 300000");
 	const port = url.port === "" ? (tls ? 3550 : 2775) : Number(url.port);
 	if (port === 0) return no("has port 0");
 	return {
@@ -77,6 +93,7 @@ function readParts(url: URL, given: (name: Parameter) => string | undefined): Ro
 			binds: { transceiver: 0, transmitter: 0, receiver: receivers, [mode]: binds },
 			window,
 			tps,
+			...(responseMs === undefined ? {} : { timers: { responseTimeoutMs } }),
 		},
 	};
 }
@@ -85,7 +102,6 @@ function readParts(url: URL, given: (name: Parameter) => string | undefined): Ro
 function credential(encoded: string, most: number): string | undefined {
 	try {
 		const text = decodeURIComponent(encoded);
-		// biome-ignore lint/suspicious/noControlCharactersInRegex: everything but NUL is meant
 		return text.length <= most && /^[\x01-\xff]*$/.test(text) ? text : undefined;
 	} catch {
 		return undefined;

@@ -101,10 +101,12 @@ test("the requests of one turn leave in one write", async () => {
 	const { session, socket, there, ask } = await pair(silent);
 	let writes = 0;
 	const write = socket.write.bind(socket);
-	socket.write = ((octets: Buffer) => {
-		writes++;
-		return write(octets);
-	}) as typeof socket.write;
+	Object.assign(socket, {
+		write: (octets: Buffer) => {
+			writes++;
+			return write(octets);
+		},
+	});
 	for (let count = 0; count < 800; count++) ask();
 	await until(() => there.received.length === 800);
 	assert.equal(writes, 1);

@@ -6,10 +6,11 @@
  */
 import type { Socket } from "node:net";
 import type { Clock } from "#platform/clock.ts";
-import { commandIds, type CommandName, otherCommands, responseBit } from "./command.ts";
+import { commandIds, responseBit } from "./command.ts";
 import { createFramer, type Framer } from "./frame.ts";
 import { createOutlet, type Outlet } from "./outlet.ts";
 import { decode, type DecodeFailure, type Pdu } from "./pdu.ts";
+import { nack, refusal } from "./refusal.ts";
 import { status } from "./status.ts";
 
 export type Answer =

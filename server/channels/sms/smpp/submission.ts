@@ -90,7 +90,6 @@ function fits({ address }: Address): boolean {
 function inAlphabet(submission: SmsSubmission, dialect: Dialect): readonly Buffer[] | undefined {
 	if (submission.encoding === "UCS2" || dialect.defaultAlphabet === "gsm") return submission.parts;
 	const texts = submission.parts.map((part) => decodeSeptets(part));
-	// biome-ignore lint/suspicious/noControlCharactersInRegex: the whole of Latin-1 is meant
 	if (texts.some((text) => !/^[\x00-\xff]*$/.test(text))) return undefined;
 	return texts.map((text) => Buffer.from(text, "latin1"));
 }

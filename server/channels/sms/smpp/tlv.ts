@@ -47,7 +47,7 @@ export function tlvText(tlvs: readonly Tlv[], tag: number): string | undefined {
 	const value = findTlv(tlvs, tag);
 	if (value === undefined) return undefined;
 	const end = value.indexOf(0);
-	return value.latin1Slice(0, end < 0 ? value.length : end);
+	return value.toString("latin1", 0, end < 0 ? value.length : end);
 }
 
 /** `number` as an integer of `octets` octets, most significant first. */

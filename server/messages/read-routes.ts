@@ -1,0 +1,234 @@
+/** The routes that read messages, and the one that cancels. Handlers are thin: they find rows and show them. */
+import type { Clock } from "#platform/clock.ts";
+import type { Database, Scope } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
+import { type Route, route } from "#platform/http.ts";
+import { type Ids, readId, showId } from "#platform/ids.ts";
+import { explain } from "#policy/index.ts";
+import type { Vault } from "#vault/index.ts";
+import { cursorsOf, readFilter } from "./list.ts";
+import * as store from "./read-store.ts";
+import { messagePrefix, renderError, renderStored } from "./render.ts";
+import * as shapes from "./schemas.ts";
+import { stateOfRank, states } from "./state.ts";
+import { takeOutOfLane } from "./store.ts";
+import { applyTransitions } from "./transition-store.ts";
+
+export interface ReadRouteParts {
+	readonly db: Database;
+	readonly vault: Vault;
+	readonly ids: Ids;
+	readonly clock: Clock;
+}
+
+const notFound = (): Fault =>
+	Fault.of("not_found", { message: "There is no such message in this tenant and environment." });
+const refusals = {
+	401: { description: "No valid key." },
+	403: { description: "The key lacks the scope." },
+	404: { description: "No such message here." },
+} as const;
+
+export function listRoute(parts: ReadRouteParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/sms/messages",
+		operationId: "listSms",
+		tag: "SMS",
+		permission: "sms:read",
+		idempotency: "none",
+		audited: false,
+		summary: "List messages, newest first",
+		query: shapes.listQuery,
+		answers: {
+			200: { description: "A page.", schema: shapes.messageList },
+			401: refusals[401],
+			403: refusals[403],
+			422: { description: "A filter is not acceptable." },
+		},
+		handle: async ({ scope, query }) => {
+			await parts.vault.warm([scope.tenantId]);
+			const nowMs = parts.clock.now();
+			const filter = readFilter(parts.vault, scope, query, nowMs);
+			const rows =
+				filter === undefined
+					? []
+					: await parts.db.inTenant(scope, (tx) =>
+							store.listMessages(tx, scope, { ...filter, limit: filter.limit + 1 }),
+						);
+			const page = cursorsOf(rows, query, filter?.limit ?? 0);
+			return {
+				status: 200,
+				body: {
+					...page.cursors,
+					data: page.rows.map((row) => renderStored(parts.vault, scope, row, nowMs)),
+				},
+			};
+		},
+	});
+}
+
+export function readRoute(parts: ReadRouteParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/sms/messages/:id",
+		operationId: "getSms",
+		tag: "SMS",
+		permission: "sms:read",
+		idempotency: "none",
+		audited: false,
+		summary: "Read a message",
+		params: shapes.messageParams,
+		answers: { 200: { description: "The message.", schema: shapes.messageSchema }, ...refusals },
+		handle: async ({ scope, params }) => {
+			const row = await find(parts, scope, params.id);
+			return { status: 200, body: renderStored(parts.vault, scope, row, parts.clock.now()) };
+		},
+	});
+}
+
+async function find(
+	parts: ReadRouteParts,
+	scope: Scope,
+	shown: string,
+): Promise<store.StoredMessage> {
+	const id = readId(messagePrefix, shown);
+	if (id === undefined) throw notFound();
+	await parts.vault.warm([scope.tenantId]);
+	const [row] = await parts.db.inTenant(scope, (tx) => store.messagesByIds(tx, scope, [id]));
+	if (row === undefined) throw notFound();
+	return row;
+}
+
+export function eventsRoute(parts: ReadRouteParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/sms/messages/:id/events",
+		operationId: "listSmsEvents",
+		tag: "SMS",
+		permission: "sms:read",
+		idempotency: "none",
+		audited: false,
+		summary: "A message's timeline, oldest first",
+		params: shapes.messageParams,
+		query: shapes.eventsQuery,
+		answers: { 200: { description: "All its events.", schema: shapes.eventList }, ...refusals },
+		handle: async ({ scope, params, query }) => {
+			const row = await find(parts, scope, params.id);
+			const events = await parts.db.inTenant(scope, (tx) => store.eventsOf(tx, scope, row.id));
+			// A rejected message was never accepted; an inbound one was received.
+			const accepted =
+				row.inbound ||
+				events.some(
+					(event) =>
+						event.status === states.rejected.rank &&
+						event.occurred_at.getTime() === row.created_at.getTime(),
+				);
+			const first = accepted
+				? []
+				: [
+						{
+							id: showId("evt", row.id),
+							type: "sms.accepted",
+							occurred_at: row.created_at.toISOString(),
+						},
+					];
+			const later = events.map((event) => ({
+				id: showId("evt", event.id),
+				type: stateOfRank(event.status).event ?? "sms.unknown",
+				occurred_at: event.occurred_at.toISOString(),
+				...(event.error === null
+					? {}
+					: { error: renderError(event.error, event.carrier_error, event.occurred_at) }),
+			}));
+			return {
+				status: 200,
+				body: {
+					data: [...first, ...later].filter(
+						(event) => query.type === undefined || event.type === query.type,
+					),
+				},
+			};
+		},
+	});
+}
+
+export function decisionRoute(parts: ReadRouteParts): Route {
+	return route({
+		method: "GET",
+		path: "/v1/sms/messages/:id/decision",
+		operationId: "getSmsDecision",
+		tag: "SMS",
+		permission: "sms:read",
+		idempotency: "none",
+		audited: false,
+		summary: "Every rule's verdict on a message, with its citation",
+		description:
+			"One entry per time the message was judged in full: when it was accepted, and again on the way out when its clearance had aged.",
+		params: shapes.messageParams,
+		answers: { 200: { description: "The verdicts.", schema: shapes.decisionSchema }, ...refusals },
+		handle: async ({ scope, params }) => {
+			const row = await find(parts, scope, params.id);
+			if (row.inbound)
+				throw Fault.of("not_found", { message: "An inbound message is not judged." });
+			const decisions = await parts.db.inTenant(scope, (tx) =>
+				store.decisionsOf(tx, scope, [row.id]),
+			);
+			const data = decisions.map((decision) => ({
+				judged_at: decision.judged_at.toISOString(),
+				ruleset: decision.ruleset,
+				outcome: decision.outcome,
+				until: decision.until?.toISOString() ?? null,
+				verdicts: explain(decision.verdicts, decision.ruleset) ?? [],
+			}));
+			return { status: 200, body: { message_id: showId(messagePrefix, row.id), data } };
+		},
+	});
+}
+
+export function cancelRoute(parts: ReadRouteParts): Route {
+	return route({
+		method: "POST",
+		path: "/v1/sms/messages/:id/cancel",
+		operationId: "cancelSms",
+		tag: "SMS",
+		permission: "sms:send",
+		idempotency: "stored",
+		audited: true,
+		summary: "Cancel a message that has not left",
+		params: shapes.messageParams,
+		answers: {
+			200: { description: "The canceled message.", schema: shapes.messageSchema },
+			...refusals,
+			409: { description: "It is on its way or done." },
+		},
+		handle: async ({ scope, params }) => {
+			const row = await find(parts, scope, params.id);
+			const nowMs = parts.clock.now();
+			await parts.db.inTenant(scope, async (tx) => {
+				if (!(await takeOutOfLane(tx, scope, row.id))) throw Fault.of("not_cancelable");
+				applyTransitions(tx, nowMs, [
+					{
+						...scope,
+						messageId: row.id,
+						rank: states.canceled.rank,
+						atMs: nowMs,
+						error: null,
+						carrierError: null,
+						possibleDuplicate: false,
+						eventId: parts.ids.next(),
+					},
+				]);
+			});
+			return {
+				status: 200,
+				body: renderStored(
+					parts.vault,
+					scope,
+					await find(parts, scope, params.id),
+					parts.clock.now(),
+				),
+			};
+		},
+	});
+}

@@ -1,0 +1,193 @@
+/**
+ * SQL of reading messages: by id, in lists, their timelines and decisions. Lists start at the index that
+ * serves them and stay inside a page, however many messages there are.
+ */
+import { type Scope, sql, type Tx } from "#platform/db.ts";
+
+/** A message with its present state, as stored. */
+export interface StoredMessage {
+	readonly id: string;
+	readonly environment: string;
+	readonly inbound: boolean;
+	readonly class: number;
+	readonly sealed: Buffer;
+	readonly encoding: number;
+	readonly segments: number;
+	readonly characters: number;
+	readonly scheduled_at: Date | null;
+	readonly expires_at: Date;
+	readonly created_at: Date;
+	readonly status: number | null;
+	readonly changed_at: Date | null;
+	readonly sent_at: Date | null;
+	readonly error: number | null;
+	readonly carrier_error: string | null;
+	readonly possible_duplicate: boolean | null;
+	readonly due_at: Date | null;
+}
+
+const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
+	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate, l.due_at`;
+const joins = `left join message_states s on s.tenant_id = m.tenant_id and s.message_id = m.id
+	left join lane_entries l on l.tenant_id = m.tenant_id and l.message_id = m.id`;
+
+const byIdsStatement = sql(
+	"messages.by_ids",
+	`select ${columns} from messages m ${joins} where m.tenant_id = $1 and m.environment = $2 and m.id = any ($3::uuid[])`,
+);
+
+export function messagesByIds(
+	tx: Tx,
+	scope: Scope,
+	ids: readonly string[],
+): Promise<StoredMessage[]> {
+	return tx.query<StoredMessage>(byIdsStatement, [scope.tenantId, scope.environment, ids]);
+}
+
+/** What a list may ask for. Undefined means all. `before`/`after` are ids, exclusive. */
+export interface ListFilter {
+	readonly before: string | undefined;
+	readonly after: string | undefined;
+	/** The page nearest to `after`, instead of the newest one. */
+	readonly backwards: boolean;
+	readonly limit: number;
+	readonly inbound: boolean | undefined;
+	readonly class: number | undefined;
+	readonly ranks: readonly number[] | undefined;
+	readonly errors: readonly number[] | undefined;
+	readonly addressIndex: Buffer | undefined;
+	readonly senderIndex: Buffer | undefined;
+	readonly tags: readonly Buffer[];
+	readonly nowMs: number;
+}
+
+/** $1 tenant, $2 environment, $3 newest id (exclusive), $4 oldest id (exclusive), $5… filters. */
+const filters = `m.tenant_id = $1 and m.environment = $2 and m.id < $3 and m.id > $4
+	and ($5::boolean is null or m.inbound = $5) and ($6::smallint is null or m.class = $6)
+	and ($7::smallint[] is null or coalesce(s.status, case when l.due_at > to_timestamp($12::float8 / 1000) then 5 else 10 end) = any ($7))
+	and ($8::smallint[] is null or s.error = any ($8)) and ($9::bytea is null or m.sender_index = $9)
+	and not exists (select from unnest($10::bytea[]) as t (tag) where coalesce(position(t.tag in m.tag_indexes), 0) = 0)`;
+
+const newestStatement = sql(
+	"messages.list_newest",
+	`select ${columns} from messages m ${joins} where ${filters} order by m.id desc limit $11`,
+);
+const oldestStatement = sql(
+	"messages.list_oldest",
+	`select ${columns} from messages m ${joins} where ($13::bytea is null or m.address_index = $13) and ${filters} order by m.id asc limit $11`,
+);
+const byAddressStatement = sql(
+	"messages.list_by_address",
+	`select ${columns} from messages m ${joins} where m.address_index = $13::bytea and ${filters} order by m.id desc limit $11`,
+);
+/**
+ * What went wrong is found by its events (see message_events_of_note), without reading the many that went
+ * well. A message may have had the state and left it, so the present state is asked too.
+ */
+const byStateStatement = sql(
+	"messages.list_by_state",
+	`select ${columns} from message_events e join messages m on m.tenant_id = e.tenant_id and m.id = e.message_id ${joins}
+	where e.tenant_id = $1 and e.environment = $2 and e.status = any ($7::smallint[]) and e.status not in (20, 40)
+		and e.status = s.status and e.message_id < $3 and e.message_id > $4 and ${filters}
+	order by e.message_id desc limit $11`,
+);
+/** Ranks without an entry in that index: sent and delivered, and what has no events yet. */
+const commonRanks = new Set([5, 10, 20, 40]);
+
+const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+const zeroId = "00000000-0000-0000-0000-000000000000";
+
+export async function listMessages(
+	tx: Tx,
+	scope: Scope,
+	filter: ListFilter,
+): Promise<StoredMessage[]> {
+	const values: unknown[] = [
+		scope.tenantId,
+		scope.environment,
+		filter.before ?? lastId,
+		filter.after ?? zeroId,
+		filter.inbound ?? null,
+		filter.class ?? null,
+		filter.ranks ?? null,
+		filter.errors ?? null,
+		filter.senderIndex ?? null,
+		filter.tags,
+		filter.limit,
+		filter.nowMs,
+	];
+	if (filter.backwards)
+		return (
+			await tx.query<StoredMessage>(oldestStatement, [...values, filter.addressIndex ?? null])
+		).reverse();
+	if (filter.addressIndex !== undefined)
+		return tx.query(byAddressStatement, [...values, filter.addressIndex]);
+	const isRare = filter.ranks?.every((rank) => !commonRanks.has(rank)) === true;
+	return tx.query(isRare ? byStateStatement : newestStatement, values);
+}
+
+const eventsStatement = sql(
+	"messages.events",
+	`select id, status, occurred_at, error, carrier_error from message_events
+	where tenant_id = $1 and environment = $2 and message_id = $3 order by occurred_at, id limit 200`,
+);
+
+export interface StoredEvent {
+	readonly id: string;
+	readonly status: number;
+	readonly occurred_at: Date;
+	readonly error: number | null;
+	readonly carrier_error: string | null;
+}
+
+export function eventsOf(tx: Tx, scope: Scope, messageId: string): Promise<StoredEvent[]> {
+	return tx.query<StoredEvent>(eventsStatement, [scope.tenantId, scope.environment, messageId]);
+}
+
+const eventsByIdsStatement = sql(
+	"messages.events_by_ids",
+	`select e.message_id, e.id, e.status, e.occurred_at, e.error, e.carrier_error
+	from unnest($3::uuid[], $4::uuid[]) as r (message_id, id)
+	join message_events e on e.tenant_id = $1 and e.message_id = r.message_id and e.id = r.id where e.environment = $2`,
+);
+
+export function eventsByIds(
+	tx: Tx,
+	scope: Scope,
+	messageIds: readonly string[],
+	ids: readonly string[],
+): Promise<(StoredEvent & { message_id: string })[]> {
+	return tx.query(eventsByIdsStatement, [scope.tenantId, scope.environment, messageIds, ids]);
+}
+
+const decisionsStatement = sql(
+	"messages.decisions_of",
+	`select * from (
+		select message_id, ruleset, verdicts, case when until is null then 'cleared' else 'deferred' end as outcome, until, judged_at
+		from clearances where tenant_id = $1 and environment = $2 and message_id = any ($3::uuid[])
+		union all
+		select message_id, ruleset, verdicts, outcome, until, judged_at
+		from decisions where tenant_id = $1 and environment = $2 and message_id = any ($3::uuid[])
+	) d order by judged_at limit 2000`,
+);
+
+export interface StoredDecision {
+	readonly message_id: string;
+	readonly ruleset: string;
+	readonly verdicts: string;
+	readonly outcome: "cleared" | "refused" | "deferred";
+	readonly until: Date | null;
+	readonly judged_at: Date;
+}
+
+export function decisionsOf(
+	tx: Tx,
+	scope: Scope,
+	messageIds: readonly string[],
+): Promise<StoredDecision[]> {
+	return tx.query<StoredDecision>(decisionsStatement, [
+		scope.tenantId,
+		scope.environment,
+		messageIds,
+	]);
+}
