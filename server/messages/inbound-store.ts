@@ -24,6 +24,10 @@ export interface KeptPart {
 	readonly parts: number;
 }
 
+const lockStatement = sql(
+	"inbound.lock_parts",
+	"select pg_advisory_xact_lock(hashtextextended($1::text || encode($2::bytea || $3::bytea, 'hex') || $4::text, 0))",
+);
 const keepStatement = sql(
 	"inbound.keep_part",
 	`insert into inbound_parts (tenant_id, environment, address_index, sender_index, reference, part, parts, sealed, received_at)
@@ -35,7 +39,10 @@ const partsStatement = sql(
 	where tenant_id = $1 and environment = $2 and address_index = $3 and sender_index = $4 and reference = $5 and parts = $6 limit 255`,
 );
 
-/** Keeps a part (once) and returns all parts of its set. */
+/**
+ * Keeps a part (once) and returns all parts of its set. Parts that arrive together take turns: without
+ * the lock none of their transactions would see the others' and the set would never be whole.
+ */
 export function keepPart(
 	tx: Tx,
 	row: KeptPart,
@@ -43,6 +50,8 @@ export function keepPart(
 	nowMs: number,
 ): Promise<{ part: number; parts: number; sealed: Buffer }[]> {
 	const set = [row.tenantId, row.environment, row.addressIndex, row.senderIndex, row.reference];
+	const scope = `${row.tenantId}/${row.environment}/`;
+	tx.post(lockStatement, [scope, row.addressIndex, row.senderIndex, `/${row.reference}`]);
 	tx.post(keepStatement, [...set, row.part, row.parts, sealed, nowMs]);
 	return tx.query(partsStatement, [...set, row.parts]);
 }

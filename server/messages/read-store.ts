@@ -23,11 +23,16 @@ export interface StoredMessage {
 	readonly error: number | null;
 	readonly carrier_error: string | null;
 	readonly possible_duplicate: boolean | null;
+	/** When it is to leave, while it waits for its time or for a window. */
 	readonly due_at: Date | null;
 }
 
+/** Whether a lane entry waits for its time or for a window, and not for a retry. */
+const isScheduled = `(m.scheduled_at >= l.due_at or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id
+		and d.outcome = 'deferred' and d.until >= l.due_at))`;
 const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
-	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate, l.due_at`;
+	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate,
+	case when ${isScheduled} then l.due_at end as due_at`;
 const joins = `left join message_states s on s.tenant_id = m.tenant_id and s.message_id = m.id
 	left join lane_entries l on l.tenant_id = m.tenant_id and l.message_id = m.id`;
 
@@ -64,7 +69,7 @@ export interface ListFilter {
 /** $1 tenant, $2 environment, $3 newest id (exclusive), $4 oldest id (exclusive), $5… filters. */
 const filters = `m.tenant_id = $1 and m.environment = $2 and m.id < $3 and m.id > $4
 	and ($5::boolean is null or m.inbound = $5) and ($6::smallint is null or m.class = $6)
-	and ($7::smallint[] is null or coalesce(s.status, case when l.due_at > to_timestamp($12::float8 / 1000) then 5 else 10 end) = any ($7))
+	and ($7::smallint[] is null or coalesce(s.status, case when l.due_at > to_timestamp($12::float8 / 1000) and ${isScheduled} then 5 else 10 end) = any ($7))
 	and ($8::smallint[] is null or s.error = any ($8)) and ($9::bytea is null or m.sender_index = $9)
 	and not exists (select from unnest($10::bytea[]) as t (tag) where coalesce(position(t.tag in m.tag_indexes), 0) = 0)`;
 

@@ -172,7 +172,7 @@ export function insertLaneEntries(tx: Tx, scope: Scope, rows: readonly NewLaneEn
 const insertOutboxStatement = sql(
 	"messages.outbox",
 	`insert into outbox (tenant_id, id, environment, topic, refs, created_at)
-	values ($1, $2, $3, 'sms', $4::jsonb, to_timestamp($5::float8 / 1000))`,
+	values ($1, $2, $3, 'sms', $4, to_timestamp($5::float8 / 1000))`,
 );
 
 /** One row for a batch of events: `refs` are [message id, event id, state rank]. */

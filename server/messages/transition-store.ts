@@ -21,31 +21,27 @@ export interface Transition {
 
 const applyStatement = sql(
 	"messages.apply",
-	`with input as (
-		select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::float8[], $6::smallint[], $7::text[], $8::boolean[], $9::uuid[])
-			as i (tenant_id, message_id, environment, status, at_ms, error, carrier_error, possible_duplicate, event_id)
-	), applied as (
-		insert into message_states as s (tenant_id, message_id, environment, status, changed_at, sent_at, error, carrier_error, possible_duplicate)
+	`with applied as (
+		insert into message_states as s (tenant_id, message_id, environment, status, changed_at, sent_at, error, carrier_error,
+			possible_duplicate, event_id)
 		select tenant_id, message_id, environment, status, to_timestamp(at_ms / 1000),
-			case when status in (20, 40, 41) then to_timestamp(at_ms / 1000) end, error, carrier_error, possible_duplicate
-		from input order by tenant_id, message_id
+			case when status in (20, 40, 41) then to_timestamp(at_ms / 1000) end, error, carrier_error, possible_duplicate, event_id
+		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::float8[], $6::smallint[], $7::text[], $8::boolean[], $9::uuid[])
+			as i (tenant_id, message_id, environment, status, at_ms, error, carrier_error, possible_duplicate, event_id)
+		order by tenant_id, message_id
 		on conflict (tenant_id, message_id) do update set status = excluded.status, changed_at = excluded.changed_at,
 			sent_at = coalesce(s.sent_at, excluded.sent_at), error = excluded.error, carrier_error = excluded.carrier_error,
-			possible_duplicate = s.possible_duplicate or excluded.possible_duplicate
+			possible_duplicate = s.possible_duplicate or excluded.possible_duplicate, event_id = excluded.event_id
 		where excluded.status > s.status and s.status < 40
-		returning s.tenant_id, s.message_id, s.status
+		returning s.tenant_id, s.message_id, s.event_id, s.environment, s.status, s.changed_at, s.error, s.carrier_error
 	), logged as (
 		insert into message_events (tenant_id, message_id, id, environment, status, occurred_at, error, carrier_error)
-		select i.tenant_id, i.message_id, i.event_id, i.environment, i.status, to_timestamp(i.at_ms / 1000), i.error, i.carrier_error
-		from input i join applied a on a.tenant_id = i.tenant_id and a.message_id = i.message_id and a.status = i.status
-		returning tenant_id, message_id, id, environment, status
-	), posted as (
-		insert into outbox (tenant_id, id, environment, topic, refs, created_at)
-		select tenant_id, (array_agg(id order by id))[1], environment, 'sms', jsonb_agg(jsonb_build_array(message_id, id, status) order by id),
-			to_timestamp($10::float8 / 1000)
-		from logged group by tenant_id, environment
+		select tenant_id, message_id, event_id, environment, status, changed_at, error, carrier_error from applied
 	)
-	select tenant_id, message_id, status from applied`,
+	insert into outbox (tenant_id, id, environment, topic, refs, created_at)
+	select tenant_id, (array_agg(event_id))[1], environment, 'sms',
+		'[' || string_agg('["' || message_id || '","' || event_id || '",' || status || ']', ',') || ']', to_timestamp($10::float8 / 1000)
+	from applied group by tenant_id, environment`,
 );
 
 /**

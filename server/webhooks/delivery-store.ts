@@ -26,7 +26,7 @@ export interface Subscription {
 
 const nextOutboxStatement = sql(
 	"webhooks.next_outbox",
-	"select id, tenant_id, environment, topic, refs::text as refs from wx.next_outbox($1)",
+	"select id, tenant_id, environment, topic, refs from wx.next_outbox($1)",
 );
 const enterBatchStatement = sql(
 	"webhooks.enter_batch",

@@ -6,16 +6,15 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { magicNumbers } from "#channels/index.ts";
 import { longReply } from "#channels/sms/sandbox/magic-numbers.ts";
+import { readId } from "#platform/ids.ts";
 import { type Json, until } from "../support/http.ts";
 import { eventsOf, numberEnding, send, settled } from "../support/messages.ts";
 import { testPlatform } from "../support/platform.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startOwnSmsc } from "../support/smsc.ts";
 
-// Registered first, so that the platform lets go of its binds before the carrier ends.
-const platform = await testPlatform(
-	(await startOwnSmsc({ responseMs: 700, lateAnswerMs: 1_500 })).settings,
-);
+const smsc = await startOwnSmsc({ responseMs: 700, lateAnswerMs: 1_500 });
+const platform = await testPlatform(smsc.settings);
 const { live } = platform;
 const receiver = await startReceiver();
 const events = ["sms.delivered", "sms.undelivered", "sms.failed", "sms.expired", "sms.received"];
@@ -80,8 +79,6 @@ const table: readonly Expected[] = [
 		error: "blocked_by_carrier",
 		carrierError: "005",
 	},
-	{ digits: "000020", status: "delivered", events: delivered },
-	{ digits: "000021", status: "delivered", events: delivered },
 	{ digits: "000030", status: "delivered", events: delivered },
 	// Never answered: sent again and again, then given up; or never sent again.
 	{
@@ -99,13 +96,13 @@ const table: readonly Expected[] = [
 		error: "unknown",
 		changes: service,
 	},
-	// Answered after we gave up waiting, and a receipt comes after that.
+	// Delivered, yet never answered: the receipt names an id that we were never told.
 	{
 		digits: "000034",
-		status: "delivered",
-		events: ["sms.accepted", "sms.unknown", "sms.delivered"],
+		status: "failed",
+		events: ["sms.accepted", "sms.unknown", "sms.failed"],
+		error: "unknown",
 		changes: service,
-		withinMs: 12_000,
 	},
 	{ digits: "000040", status: "delivered", events: delivered },
 	{ digits: "000041", status: "delivered", events: delivered },
@@ -123,6 +120,11 @@ const table: readonly Expected[] = [
 	},
 ];
 
+/** A carrier writes its code as "001" in a receipt's text and as the number 1 in its TLV. */
+function sameCode(code: unknown): string {
+	return String(code).replace(/^0+(?=[0-9])/, "");
+}
+
 describe("what becomes of a message", { concurrency: true }, () => {
 	for (const expected of table) {
 		const { digits, changes, withinMs } = expected;
@@ -133,7 +135,7 @@ describe("what becomes of a message", { concurrency: true }, () => {
 			const error = message["last_error"] as Json | undefined;
 			assert.equal(error?.["code"], expected.error);
 			if (expected.carrierError !== undefined)
-				assert.equal(error?.["carrier_error_code"], expected.carrierError);
+				assert.equal(sameCode(error?.["carrier_error_code"]), sameCode(expected.carrierError));
 			assert.equal(message["possible_duplicate"], expected.duplicate === true);
 			const seen = await eventsOf(live, sent["id"]);
 			assert.deepEqual([...new Set(seen)], expected.events, seen.join());
@@ -152,6 +154,8 @@ describe("what becomes of a message", { concurrency: true }, () => {
 
 test("every number of the table with an outcome of its own is in a journey", () => {
 	const elsewhere = [
+		"000020",
+		"000021",
 		"000015",
 		"000017",
 		"000032",
@@ -245,35 +249,40 @@ test("STOP holds for the very next send, in every class, until START", async () 
 	assert.equal(lifted.status, 422, lifted.text);
 });
 
-test("START lifts what STOP began", async () => {
-	// The person who answers START: first as if they had said STOP, behind the API.
-	const person = numberEnding("000051");
-	await send(platform, person);
-	await until(
-		"the START is here",
-		() => inboundFrom(person),
-		(list) => list.length === 1,
-	);
-	const { admin } = platform.database;
-	await live.post("/v1/sms/suppressions", { destination: person });
-	await admin.run(
-		"update suppressions set reason = 'stop' where ended_at is null and reason = 'manual'",
-	);
-	assert.equal((await send(platform, person))["status"], "rejected");
-	// A clearance that was given before the STOP is of no use after it; and START ends it.
-	await admin.run(
-		"update suppressions set reason = 'manual' where ended_at is null and reason = 'stop' and false",
-	);
-	const other = numberEnding("000051");
-	const first = await send(platform, other);
-	await settled(live, first["id"]);
-	await until(
-		"their START is here",
-		() => inboundFrom(other),
-		(list) => list.length === 1,
-	);
-	assert.equal((await send(platform, other))["status"], "accepted");
+test("START lifts what STOP began, and nothing that the tenant suppressed", async () => {
+	for (const [reason, status] of [
+		["stop", "accepted"],
+		["manual", "rejected"],
+	] as const) {
+		const person = await suppressedBeforeStart(reason);
+		assert.equal((await send(platform, person))["status"], status, reason);
+	}
 });
+
+/**
+ * No number of the sandbox says STOP and later START. So: a person who answers START is suppressed in the
+ * tenth of a second between our message and their answer. Tried again when their answer was quicker.
+ */
+async function suppressedBeforeStart(reason: "stop" | "manual"): Promise<string> {
+	const { admin } = platform.database;
+	for (let attempt = 0; attempt < 10; attempt++) {
+		const person = numberEnding("000051");
+		const sent = await send(platform, person);
+		const read = async (): Promise<Json> => (await live.get(`/v1/sms/messages/${sent["id"]}`)).body;
+		await until("it is handed over", read, ({ status }) => status !== "accepted");
+		const { body } = await live.post("/v1/sms/suppressions", { destination: person });
+		const id = readId("sup", String(body["id"]));
+		await admin.run("update suppressions set reason = $1 where id = $2", [reason, id]);
+		const suppressedAt = Date.now();
+		const said = await until(
+			"the START is here",
+			() => inboundFrom(person),
+			(list) => list.length === 1,
+		);
+		if (Date.parse(String(said[0]?.["created_at"])) > suppressedAt) return person;
+	}
+	return assert.fail("the person always answered first");
+}
 
 test("HELP is an ordinary inbound message and suppresses nothing", async () => {
 	const person = numberEnding("000052");
@@ -328,8 +337,27 @@ test("an answer that comes late is no second delivery", async () => {
 	assert.equal(message["possible_duplicate"], false);
 });
 
+for (const digits of ["000020", "000021"])
+	test(`${digits}: a carrier that is too busy is slowed down for, and then takes it`, async () => {
+		// On the route of test keys: the slower pace is not felt by the other tests.
+		const sent = await send(platform, numberEnding(digits), {}, platform.test);
+		const read = async (): Promise<Json> =>
+			(await platform.test.get(`/v1/sms/messages/${sent["id"]}`)).body;
+		const seen = new Set<unknown>();
+		const look = async (): Promise<Json> => {
+			const message = await read();
+			seen.add(message["status"]);
+			return message;
+		};
+		const message = await until("delivered", look, ({ status }) => status === "delivered", 15_000);
+		assert.equal(message["possible_duplicate"], false);
+		assert.deepEqual(await eventsOf(platform.test, sent["id"]), delivered);
+		assert.ok(!seen.has("scheduled"), "a message that waits for a retry is not shown as scheduled");
+	});
+
 // Last: it takes the bind down.
 test("a bind that drops: unknown, then sent again or given up, as the class says", async () => {
+	const { submitted } = smsc.sandbox.stats();
 	const once = await send(platform, numberEnding("000033"), service);
 	const often = await send(platform, numberEnding("000033"));
 	const given = await settled(live, once["id"], 30_000);
@@ -337,12 +365,9 @@ test("a bind that drops: unknown, then sent again or given up, as the class says
 	assert.equal((given["last_error"] as Json)["code"], "unknown");
 	assert.equal(given["possible_duplicate"], false);
 	assert.deepEqual(await eventsOf(live, once["id"]), ["sms.accepted", "sms.unknown", "sms.failed"]);
-	await until(
-		"submitted again",
-		async () => (await live.get(`/v1/sms/messages/${often["id"]}`)).body,
-		(message) => message["possible_duplicate"] === true,
-		30_000,
-	);
+	const tries = (): number => smsc.sandbox.stats().submitted - submitted;
+	await until("submitted again", tries, (count) => count >= 3, 20_000);
+	assert.ok(!(await eventsOf(live, often["id"])).includes("sms.delivered"));
 	const after = await send(platform, numberEnding("000001"));
 	assert.equal((await settled(live, after["id"], 40_000))["status"], "delivered");
 });

@@ -194,6 +194,17 @@ test("a message of several parts is not parted by the rate either", async () => 
 	assert.deepEqual(parts, Array.from({ length: 12 }, () => [1, 2, 3, 0]).flat());
 });
 
+test("what is queued comes before what room offers", async () => {
+	const { pool } = await bound(() => {}, { tps: 50, window: 100 });
+	const outcomes = Array.from({ length: 12 }, () => pool.submit(message()));
+	const wait = systemClock.elapsed() + 70;
+	while (systemClock.elapsed() < wait);
+	assert.ok(pool.state().queued > 5);
+	assert.equal(pool.room(), 0);
+	await Promise.all(outcomes);
+	await until(() => pool.room() > 0);
+});
+
 test("the rate does not wait for answers", async () => {
 	const { peer, pool } = await bound(swallowSubmits, { tps: 50, window: 100 });
 	for (let count = 0; count < 12; count++) void pool.submit(message());

@@ -61,24 +61,13 @@ function readParts(url: URL, given: (name: Parameter) => string | undefined): Ro
 	const tls = flag(given("tls"), url.protocol === "smpps:");
 	if (tls === undefined) return no("has a tls that is neither 0 nor 1");
 	if (!tls && url.protocol === "smpps:") return no("says both smpps:// and tls=0");
-	const window = whole(given("window"), 10, 1, 10_000);
-	if (window === undefined) return no("has a window that is not a whole number from 1 to 10000");
-	const tps = whole(given("tps"), 0, 0, 100_000);
-	if (tps === undefined)
-		return no("has a tps that is not a whole number from 0 (no limit) to 100000");
-	const binds = whole(given("binds"), 1, 1, 64);
-	if (binds === undefined) return no("has binds that is not a whole number from 1 to 64");
-	const receivers = whole(given("receivers"), 0, 0, 64);
-	if (receivers === undefined) return no("has receivers that is not a whole number from 0 to 64");
+	const numbers = readNumbers(given);
+	if (typeof numbers === "string") return no(numbers);
 	const mode = modes.find((one) => one === (given("mode") ?? "transceiver"));
 	if (mode === undefined) return no(`has a mode other than ${modes.join(" and ")}`);
 	const dialect = dialects.get(given("dialect") ?? "standard");
 	if (dialect === undefined)
 		return no(`has a dialect other than ${[...dialects.keys()].join(", ")}`);
-	const responseMs = given("response_ms");
-	const responseTimeoutMs = whole(responseMs, 0, 100, 300_000);
-	if (responseTimeoutMs === undefined)
-		return no("has a response_ms that is not a whole number from 100 to 300000");
 	const port = url.port === "" ? (tls ? 3550 : 2775) : Number(url.port);
 	if (port === 0) return no("has port 0");
 	return {
@@ -90,10 +79,10 @@ function readParts(url: URL, given: (name: Parameter) => string | undefined): Ro
 			systemId,
 			password: new Secret(password),
 			dialect,
-			binds: { transceiver: 0, transmitter: 0, receiver: receivers, [mode]: binds },
-			window,
-			tps,
-			...(responseMs === undefined ? {} : { timers: { responseTimeoutMs } }),
+			binds: { transceiver: 0, transmitter: 0, receiver: numbers.receivers, [mode]: numbers.binds },
+			window: numbers.window,
+			tps: numbers.tps,
+			...(numbers.response_ms > 0 && { timers: { responseTimeoutMs: numbers.response_ms } }),
 		},
 	};
 }
@@ -108,15 +97,30 @@ function credential(encoded: string, most: number): string | undefined {
 	}
 }
 
-function whole(
-	text: string | undefined,
-	fallback: number,
-	least: number,
-	most: number,
-): number | undefined {
-	if (text === undefined) return fallback;
-	const number = Number(text);
-	return /^\d{1,6}$/.test(text) && number >= least && number <= most ? number : undefined;
+/** Least, most, and what holds when it is not given. */
+const ranges = {
+	window: { least: 1, most: 10_000, fallback: 10, says: "1 to 10000" },
+	tps: { least: 0, most: 100_000, fallback: 0, says: "0 (no limit) to 100000" },
+	binds: { least: 1, most: 64, fallback: 1, says: "1 to 64" },
+	receivers: { least: 0, most: 64, fallback: 0, says: "0 to 64" },
+	response_ms: { least: 100, most: 300_000, fallback: 0, says: "100 to 300000" },
+} as const;
+
+type Numbers = Record<keyof typeof ranges, number>;
+
+/** All of them, or what is wrong with the first that is out of its range. */
+function readNumbers(given: (name: Parameter) => string | undefined): Numbers | string {
+	const numbers: Numbers = { window: 0, tps: 0, binds: 0, receivers: 0, response_ms: 0 };
+	for (const name of Object.keys(ranges) as (keyof Numbers)[]) {
+		const { least, most, fallback, says } = ranges[name];
+		const text = given(name);
+		const number = text === undefined ? fallback : Number(text);
+		const fits =
+			text === undefined || (/^\d{1,6}$/.test(text) && number >= least && number <= most);
+		if (!fits) return `has a ${name} that is not a whole number from ${says}`;
+		numbers[name] = number;
+	}
+	return numbers;
 }
 
 function flag(text: string | undefined, fallback: boolean): boolean | undefined {

@@ -113,6 +113,27 @@ test("the requests of one turn leave in one write", async () => {
 	session.close();
 });
 
+test("a PDU larger than what is collected for one write keeps its place and its number", async () => {
+	const { session, there, ask } = await pair(() => {});
+	const payload = { tag: 0x0424, value: Buffer.alloc(65_535, 65) };
+	const answers = [
+		ask(),
+		ask({ ...submit, shortMessage: Buffer.alloc(0), tlvs: [payload] }),
+		ask(),
+	];
+	await until(() => session.outstanding() === 0);
+	assert.deepEqual(answers.map(messageIds), [["id1"], ["id2"], ["id3"]]);
+	assert.deepEqual(
+		there.received.map((pdu) => [pdu.sequence, "tlvs" in pdu && pdu.tlvs.length]),
+		[
+			[1, 0],
+			[2, 1],
+			[3, 0],
+		],
+	);
+	session.close();
+});
+
 test("no answer is a timeout; the answer that comes after it is late and changes no count twice", async () => {
 	const { session, there, ask } = await pair(silent, { responseTimeoutMs: 60 });
 	const answers = ask();

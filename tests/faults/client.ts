@@ -1,0 +1,141 @@
+/** The customer of a fault test: sends under load, keeps what it was answered, retries under the same key. */
+import { Agent, request } from "node:http";
+import { pause } from "../../bench/product.ts";
+import type { Random } from "../../server/platform/ids.ts";
+import type { FaultClass, Sent } from "./ledger.ts";
+
+export interface Place {
+	readonly port: number;
+	readonly apiKey: string;
+}
+
+export interface HttpAnswer {
+	readonly status: number;
+	readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+	readonly body: Record<string, unknown>;
+}
+
+interface Order {
+	readonly key: string;
+	readonly path: string;
+	readonly body: object;
+	readonly tokens: readonly string[];
+	readonly class: FaultClass;
+	ids: readonly string[] | undefined;
+}
+
+export interface Client {
+	/** Sends until `stop`: this many single senders, and as many of batches of 20. */
+	start(singles: number, batches: number): void;
+	/** Resolves when every sender has its last answer. */
+	stop(): Promise<void>;
+	/** Asks again, under the same Idempotency-Key, for what was never answered. */
+	retryUnanswered(): Promise<void>;
+	sent(): Sent[];
+	/** Answers that were neither 202 nor a broken connection: status and, of 503, whether Retry-After was there. */
+	readonly refusals: Map<string, number>;
+	/** 202s so far. */
+	accepted(): number;
+	call(method: string, path: string, body?: object, key?: string): Promise<HttpAnswer>;
+}
+
+const batchSize = 20;
+const template = "1107161951486743588";
+
+/** `place` is asked before every request: the product moves to another port when it is restarted. */
+export function createClient(place: () => Place, random: Random, pauseMs = 2): Client {
+	const agent = new Agent({ keepAlive: true });
+	const orders: Order[] = [];
+	const refusals = new Map<string, number>();
+	const run = random.bytes(3).toString("hex").toUpperCase();
+	let running: Promise<void>[] = [];
+	let stopping = false;
+	let count = 0;
+	let accepted = 0;
+
+	const call = (method: string, path: string, body?: object, key?: string): Promise<HttpAnswer> => exchange(agent, place(), method, path, body, key);
+	const makeOrder = (size: number): Order => {
+		const messageClass: FaultClass = random.fraction() < 0.5 ? "transactional" : "service";
+		const tokens = Array.from({ length: size }, () => `W${run}${String(++count).padStart(7, "0")}`);
+		const messages = tokens.map((token) => ({
+			to: `+9198${String(10_000_000 + count).slice(-8)}`, from: "WAXWNG", category: messageClass, dlt: { template_id: template },
+			text: `Your parcel ${token} is out for delivery today. -WAXWNG`,
+		}));
+		const single = size === 1;
+		const order: Order = {
+			key: `order-${run}-${count}`, path: `/v1/sms/${single ? "messages" : "batches"}`, body: single ? (messages[0] as object) : { messages },
+			tokens, class: messageClass, ids: undefined,
+		};
+		orders.push(order);
+		return order;
+	};
+	const send = async (order: Order): Promise<number> => {
+		const { status, headers, body } = await call("POST", order.path, order.body, order.key);
+		if (status === 202) {
+			const messages = (body["data"] as { id: string }[] | undefined) ?? [body as unknown as { id: string }];
+			order.ids = messages.map((message) => message.id);
+			accepted += order.tokens.length;
+		} else {
+			const name = `${status}${status === 503 && headers["retry-after"] !== undefined ? " with Retry-After" : ""} ${String((body["error"] as Record<string, unknown> | undefined)?.["name"])}`;
+			refusals.set(name, (refusals.get(name) ?? 0) + 1);
+		}
+		return status;
+	};
+	const drive = async (size: number): Promise<void> => {
+		while (!stopping) {
+			try {
+				if ((await send(makeOrder(size))) !== 202) await pause(20);
+			} catch {
+				await pause(20);
+			}
+			await pause(pauseMs);
+		}
+	};
+	return {
+		refusals,
+		call,
+		accepted: () => accepted,
+		start(singles, batches) {
+			stopping = false;
+			running = [...Array.from({ length: singles }, () => drive(1)), ...Array.from({ length: batches }, () => drive(batchSize))];
+		},
+		async stop() {
+			stopping = true;
+			await Promise.all(running);
+		},
+		async retryUnanswered() {
+			for (const order of orders) {
+				for (let tries = 0; order.ids === undefined; tries++) {
+					const status = await send(order);
+					if (status !== 202 && (tries > 100 || (status !== 503 && status !== 409 && status !== 429))) throw new Error(`a retry was answered with ${status}`);
+					if (status !== 202) await pause(100);
+				}
+			}
+		},
+		sent: () => orders.flatMap((order) => order.tokens.map((token, i): Sent => ({ token, class: order.class, id: order.ids?.[i] }))),
+	};
+}
+
+function exchange(agent: Agent, { port, apiKey }: Place, method: string, path: string, body: object | undefined, key: string | undefined): Promise<HttpAnswer> {
+	const text = body === undefined ? undefined : JSON.stringify(body);
+	return new Promise((resolve, reject) => {
+		const sending = request({
+			agent, host: "127.0.0.1", port, method, path, timeout: 30_000,
+			headers: {
+				authorization: `Bearer ${apiKey}`,
+				...(text === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
+				...(key === undefined ? {} : { "idempotency-key": key }),
+			},
+		}, (answer) => {
+			const chunks: Buffer[] = [];
+			answer.on("data", (chunk: Buffer) => void chunks.push(chunk)).on("error", reject);
+			answer.on("end", () => {
+				const whole = Buffer.concat(chunks).toString();
+				resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: whole.startsWith("{") ? (JSON.parse(whole) as Record<string, unknown>) : {} });
+			});
+			answer.on("aborted", () => reject(new Error("the answer broke off")));
+		});
+		sending.on("error", reject).on("timeout", () => sending.destroy(new Error("no answer in 30 s")));
+		sending.end(text);
+	});
+}

@@ -1,0 +1,30 @@
+/** kill -9 of the whole tree (node and PostgreSQL) at random moments under load; the carrier keeps running. */
+import { pause } from "../../bench/product.ts";
+import { openWorld } from "./world.ts";
+
+export interface KillResult {
+	readonly kills: number;
+	readonly messages: number;
+	readonly acknowledged: number;
+	readonly submittedTwice: number;
+}
+
+export async function killManyTimes({ kills, seed }: { kills: number; seed: number }): Promise<KillResult> {
+	const world = await openWorld({ seed });
+	try {
+		world.client.start(8, 2);
+		for (let i = 0; i < kills; i++) {
+			await pause(200 + world.random.fraction() * 1_000);
+			await world.killTree();
+			await world.restart();
+		}
+		await pause(300);
+		await world.client.stop();
+		const acknowledged = world.client.accepted();
+		await world.client.retryUnanswered();
+		const { sent, submits } = await world.settle(60_000);
+		return { kills, messages: sent.length, acknowledged, submittedTwice: [...submits.values()].filter((times) => times > 1).length };
+	} finally {
+		await world.close();
+	}
+}

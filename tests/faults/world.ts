@@ -1,0 +1,137 @@
+/**
+ * The stage of a fault test: the product as a child process, a carrier that keeps running beside it, a
+ * customer under load, and the gathering of evidence at the end. Ends only processes it has started.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { makeDataDir, pause, type Product, removeDataDir, startProduct } from "../../bench/product.ts";
+import { type Judgement, type Sink, startSink } from "../../bench/sink.ts";
+import { type Random, seededRandom } from "../../server/platform/ids.ts";
+import { type Client, createClient } from "./client.ts";
+import { type Evidence, problemsIn, type Shown } from "./ledger.ts";
+
+export interface World {
+	readonly random: Random;
+	readonly sink: Sink;
+	readonly client: Client;
+	readonly dataDir: string;
+	product(): Product;
+	/** Starts the product again on the same data directory. */
+	restart(): Promise<void>;
+	/** What the carrier does with a submit from now on. */
+	judge(judgement: (token: string) => Judgement): void;
+	/** kill -9 of the product and everything below it, PostgreSQL included; resolves when all are gone. */
+	killTree(): Promise<void>;
+	/** Waits until every message answered with 202 is in a final state, and fails with the list of what is wrong. */
+	settle(withinMs: number): Promise<Evidence>;
+	close(): Promise<void>;
+}
+
+export interface WorldOptions {
+	readonly seed: number;
+	readonly env?: Readonly<Record<string, string>>;
+}
+
+const tokenPattern = /W[0-9A-F]{6}\d{7}/;
+
+export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World> {
+	const random = seededRandom(seed);
+	const dataDir = makeDataDir();
+	const submits = new Map<string, number>();
+	let judgement: (token: string) => Judgement = () => "accept";
+	const sink = await startSink({
+		firstId: 1 + Math.floor(random.fraction() * 1e9),
+		judge(pdu) {
+			const token = tokenPattern.exec(pdu.shortMessage.toString("latin1"))?.[0] ?? "no token";
+			submits.set(token, (submits.get(token) ?? 0) + 1);
+			return judgement(token);
+		},
+	});
+	const start = (): Promise<Product> => startProduct({ dataDir, smscPort: sink.port, window: 50, env: { WAXWING_UNKNOWN_RECONCILE_SECONDS: "1", ...env } });
+	let product = await start();
+	const client = createClient(() => ({ port: product.port, apiKey: product.dev.apiKey }), random);
+	return {
+		random, sink, client, dataDir,
+		product: () => product,
+		judge: (next) => void (judgement = next),
+		async restart() {
+			product = await start();
+		},
+		async killTree() {
+			await killAll(treeOf(product.child.pid as number));
+		},
+		async settle(withinMs) {
+			const until = performance.now() + withinMs;
+			const shown = new Map<string, Shown>();
+			for (let open = client.sent().filter(({ id }) => id !== undefined); open.length > 0; await pause(250)) {
+				for (const part of chunksOf(open, 32)) await Promise.all(part.map(async ({ id, token }) => show(client, shown, id as string, token)));
+				open = open.filter(({ id }) => !isSettled(shown.get(id as string)));
+				if (performance.now() > until) break;
+			}
+			const evidence = { sent: client.sent(), submits, shown };
+			const problems = problemsIn(evidence);
+			assert.deepEqual(problems.slice(0, 20), [], `seed ${seed}: ${problems.length} problems; the product said:\n${product.output().slice(-4_000)}`);
+			return evidence;
+		},
+		async close() {
+			if (product.child.exitCode === null && product.child.signalCode === null) await killAll(treeOf(product.child.pid as number));
+			await sink.down();
+			removeDataDir(dataDir);
+		},
+	};
+}
+
+function isSettled(one: Shown | undefined): boolean {
+	return one === undefined || !["scheduled", "accepted", "unknown", "sent"].includes(one.status);
+}
+
+async function show(client: Client, shown: Map<string, Shown>, id: string, token: string): Promise<void> {
+	const { status, body } = await client.call("GET", `/v1/sms/messages/${id}`);
+	if (status === 404) return void shown.delete(id);
+	assert.equal(status, 200, JSON.stringify(body));
+	shown.set(id, { status: String(body["status"]), possibleDuplicate: body["possible_duplicate"] === true, isOwn: JSON.stringify(body).includes(token) });
+}
+
+function chunksOf<T>(items: readonly T[], size: number): T[][] {
+	return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}
+
+/** A process and all below it, top first. */
+export function treeOf(pid: number): number[] {
+	const parents = new Map(readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), parentOf(Number(name))]));
+	const tree = [pid];
+	for (const one of tree) tree.push(...[...parents].filter(([, parent]) => parent === one).map(([child]) => child));
+	return tree;
+}
+
+function parentOf(pid: number): number {
+	try {
+		const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+		return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+	} catch {
+		return 0;
+	}
+}
+
+/** kill -9 of these, and then nothing of them is left. */
+export async function killAll(pids: readonly number[]): Promise<void> {
+	for (const pid of pids) signal(pid, "SIGKILL");
+	for (const pid of pids) while (signal(pid, 0) && !isZombie(pid)) await pause(5);
+}
+
+export function signal(pid: number, what: NodeJS.Signals | 0): boolean {
+	try {
+		process.kill(pid, what);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+function isZombie(pid: number): boolean {
+	try {
+		return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+	} catch {
+		return true;
+	}
+}
