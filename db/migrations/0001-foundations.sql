@@ -367,6 +367,7 @@ create table lane_entries (
 	route_id uuid not null,
 	class smallint not null,
 	due_at timestamptz not null,
+	expires_at timestamptz not null,
 	attempt smallint not null default 0,
 	batch_id uuid,
 	possible_duplicate boolean not null default false,
@@ -412,6 +413,12 @@ begin
 		if first_due <= at then given := given + 1; return next found_tenant; end if;
 	end loop;
 end $$;
+
+-- Entries of a route that wait beyond their message's time.
+create function wx.expired_entries(in_route uuid, at timestamptz, most integer) returns table (tenant_id uuid, message_id uuid, environment text)
+language sql stable security definer set search_path = public, wx as $$
+	select e.tenant_id, e.message_id, e.environment::text from lane_entries e where e.batch_id is null and e.route_id = in_route and e.expires_at < at limit most
+$$;
 
 -- Leases up to `most` due entries of one tenant's lane to a batch; returns their message ids in order.
 create function wx.lease_lane(in_route uuid, in_class smallint, in_tenant uuid, at timestamptz, most integer, to_batch uuid)
@@ -748,6 +755,6 @@ grant execute on function wx.tenant(), wx.environment(), wx.tenants(), wx.find_a
 	wx.first_id(timestamptz) to waxwing_app;
 grant execute on function wx.tenant(), wx.environment(), wx.tenants(), wx.tenant_keys_of(uuid[]), wx.owners_of_senders(text, bytea[]),
 	wx.lane_tenants(uuid, smallint, timestamptz, integer), wx.lease_lane(uuid, smallint, uuid, timestamptz, integer, uuid),
-	wx.expired_batches(timestamptz, integer), wx.entries_of_batch(uuid), wx.match_receipts(uuid, text[]), wx.next_outbox(integer),
+	wx.expired_batches(timestamptz, integer), wx.expired_entries(uuid, timestamptz, integer), wx.entries_of_batch(uuid), wx.match_receipts(uuid, text[]), wx.next_outbox(integer),
 	wx.lease_deliveries(timestamptz, timestamptz, integer, integer, uuid[], integer[], uuid, uuid), wx.overdue_messages(timestamptz, integer), wx.rematch_parked(integer), wx.quiet_segments(timestamptz, integer), wx.make_partitions(timestamptz), wx.purge(timestamptz, integer),
 	wx.first_id(timestamptz) to waxwing_worker;

@@ -293,6 +293,7 @@ function recordOne(
 		routeId,
 		class: row.class,
 		dueAtMs,
+		expiresAtMs: row.expiresAtMs,
 		batchId: batchId ?? null,
 	});
 	rows.events.push([id, id, states.accepted.rank]);

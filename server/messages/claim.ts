@@ -8,12 +8,14 @@ import type { Clock } from "#platform/clock.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import { type Clearance, recall } from "#policy/index.ts";
-import type { Vault } from "#vault/index.ts";
+import { type Vault, VaultError } from "#vault/index.ts";
 import { batchMax, leaseMs } from "./handover.ts";
 import * as store from "./lane-store.ts";
 import { laneMax, type Lanes } from "./lanes.ts";
 import type { Batch, Dlt, Parcel, Sealed } from "./parcel.ts";
 import { bodyDigestOf, placeOf } from "./prepare.ts";
+import type { Recorder } from "./recorder.ts";
+import { numberOfError, states } from "./state.ts";
 
 export interface ClaimParts {
 	readonly worker: Database;
@@ -23,6 +25,7 @@ export interface ClaimParts {
 	readonly log: Log;
 	readonly lanes: Lanes;
 	readonly owner: string;
+	readonly recorder: Pick<Recorder, "record">;
 }
 
 /** Tenants served in one claim; the others have their turn in the next. */
@@ -30,7 +33,7 @@ const tenantsMax = 16;
 
 /**
  * Claims for one lane. Returns how many messages came in; 0 means that the table has nothing due.
- * A message that cannot be read or whose clearance is not authentic stays leased, is logged, and is not sent.
+ * A message whose contents or clearance are not authentic is rejected: what was tampered with is not sent.
  */
 export async function claimLane(
 	parts: ClaimParts,
@@ -156,15 +159,43 @@ function openParcel(
 	} catch (error) {
 		parts.log.error(
 			{ err: error, message_id: entry.message_id },
-			"a waiting message cannot be read; it is not sent",
+			"a waiting message or its clearance is not authentic; it is not sent",
 		);
+		if (row !== undefined && isTampered(error)) reject(parts, request, row);
 		return undefined;
 	}
 }
 
+class NotAuthentic extends Error {}
+
+/** As opposed to a key that is not at hand: that may pass, and the entry is leased again. */
+function isTampered(error: unknown): boolean {
+	if (error instanceof NotAuthentic) return true;
+	return (
+		error instanceof VaultError && error.reason !== "not_warm" && error.reason !== "unknown_key"
+	);
+}
+
+function reject(parts: ClaimParts, request: store.LeaseRequest, row: store.LoadedMessage): void {
+	const { tenantId } = request;
+	const transition = {
+		tenantId,
+		messageId: row.id,
+		environment: row.environment,
+		rank: states.rejected.rank,
+		atMs: parts.clock.now(),
+		error: numberOfError("fact_missing"),
+		carrierError: null,
+		possibleDuplicate: false,
+		eventId: parts.ids.next(),
+	};
+	const finished = { tenantId, messageId: row.id };
+	parts.recorder.record({ batchId: undefined, effects: { transition, finished } });
+}
+
 function cut(text: string): Segmented {
 	const segmented = segment(text);
-	if (!segmented.ok) throw new Error("a stored text cannot be cut into segments");
+	if (!segmented.ok) throw new NotAuthentic("a stored text cannot be cut into segments");
 	return segmented;
 }
 
@@ -178,7 +209,7 @@ function clearanceOf(parts: ClaimParts, row: store.LoadedMessage, bodyDigest: Bu
 		bodyDigest,
 	};
 	const clearance = recall(stored, bound, parts.vault);
-	if (clearance === undefined) throw new Error("the stored clearance is not this message's");
+	if (clearance === undefined) throw new NotAuthentic("the stored clearance is not this message's");
 	return clearance;
 }
 

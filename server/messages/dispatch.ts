@@ -33,6 +33,8 @@ import { submissionOf } from "./submission.ts";
 
 /** Messages whose batches are being started at once, per route, beyond the carrier's own window. */
 const startMax = 512;
+/** Transactions that start batches, per route: while they run, what arrives gathers for the next. */
+const startsMax = 2;
 const retryMs = 250;
 
 export interface DispatchParts {
@@ -70,7 +72,9 @@ export interface Dispatcher {
 
 export function createDispatcher(parts: DispatchParts): Dispatcher {
 	const { lanes, recorder } = parts;
+	/** By route: messages whose batches are being started, and the transactions that do it. */
 	const starting = new Map<string, number>();
+	const starts = new Map<string, number>();
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
@@ -92,16 +96,20 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		const outlet = parts.outletOf(routeId);
 		if (stopping || outlet === undefined) return;
 		const busy = starting.get(routeId) ?? 0;
+		const running = starts.get(routeId) ?? 0;
+		if (running >= startsMax) return;
 		const room = Math.min(outlet.pool.room() - busy, startMax - busy);
 		if (room <= 0) return;
 		const batches = lanes.take(routeId, room);
 		if (batches.length === 0) return;
 		const count = batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
 		starting.set(routeId, busy + count);
+		starts.set(routeId, running + 1);
 		flying += count;
 		for (const batch of batches) recorder.open(batch.id, batch.parcels.length);
 		void send(parts, outlet, batches, context, land).finally(() => {
 			starting.set(routeId, (starting.get(routeId) ?? 0) - count);
+			starts.set(routeId, (starts.get(routeId) ?? 0) - 1);
 			pump(routeId);
 		});
 	};

@@ -13,6 +13,7 @@ const entry = (n: number) => ({
 	routeId: id(0),
 	class: 1,
 	dueAtMs: nowMs,
+	expiresAtMs: nowMs + 1,
 	batchId: null,
 });
 const clearance = (n: number) => ({

@@ -285,3 +285,18 @@ export interface HeldEntry {
 export function entriesOfBatches(tx: Tx, batchIds: readonly string[]): Promise<HeldEntry[]> {
 	return tx.query<HeldEntry>(entriesOfStatement, [batchIds]);
 }
+
+const expiredEntriesStatement = sql(
+	"lanes.expired_entries",
+	"select tenant_id, message_id, environment from wx.expired_entries($1, to_timestamp($2::float8 / 1000), $3)",
+);
+
+/** Waiting entries of a route whose message is no longer wanted. Reads the whole lane: for routes that stand still. */
+export function expiredEntries(
+	tx: Tx,
+	routeId: string,
+	atMs: number,
+	most: number,
+): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
+	return tx.query(expiredEntriesStatement, [routeId, atMs, most]);
+}

@@ -14,6 +14,7 @@ const classCount = 4;
 
 interface Line {
 	readonly batches: Batch[];
+	messages: number;
 	deficit: number;
 }
 
@@ -92,20 +93,20 @@ export function createLanes(): Lanes {
 	};
 }
 
-function messagesOf(batches: readonly Batch[]): number {
-	return batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
-}
-
 function roomOf(lane: Lane, tenantId: string): number {
-	const own = messagesOf(lane.lines.get(tenantId)?.batches ?? []);
+	const own = lane.lines.get(tenantId)?.messages ?? 0;
 	const { messages, reserved } = lane;
 	return Math.max(0, Math.min(laneMax - messages, laneMax / 2 - own) - reserved);
 }
 
 function pushTo(lane: Lane, batch: Batch): void {
-	const line = lane.lines.get(batch.tenantId);
-	if (line === undefined) lane.lines.set(batch.tenantId, { batches: [batch], deficit: 0 });
-	else line.batches.push(batch);
+	let line = lane.lines.get(batch.tenantId);
+	if (line === undefined) {
+		line = { batches: [], messages: 0, deficit: 0 };
+		lane.lines.set(batch.tenantId, line);
+	}
+	line.batches.push(batch);
+	line.messages += batch.parcels.length;
 	lane.messages += batch.parcels.length;
 }
 
@@ -122,6 +123,7 @@ function takeFrom(lane: Lane, most: number, taken: Batch[]): number {
 		) {
 			const batch = line.batches.shift() as Batch;
 			line.deficit -= batch.parcels.length;
+			line.messages -= batch.parcels.length;
 			lane.messages -= batch.parcels.length;
 			left -= batch.parcels.length;
 			taken.push(batch);

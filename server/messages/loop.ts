@@ -11,8 +11,15 @@ export interface LoopParts {
 
 const againMs = 5;
 
-export function startLoop({ log, name, everyMs, step }: LoopParts): { stop(): Promise<void> } {
+export interface Loop {
+	/** There is something to do now. */
+	poke(): void;
+	stop(): Promise<void>;
+}
+
+export function startLoop({ log, name, everyMs, step }: LoopParts): Loop {
 	let stopping = false;
+	let poked = false;
 	let wake: (() => void) | undefined;
 	const pause = (ms: number): Promise<void> =>
 		new Promise((resolve) => {
@@ -31,10 +38,15 @@ export function startLoop({ log, name, everyMs, step }: LoopParts): { stop(): Pr
 			} catch (error) {
 				log.error({ event: name, err: error }, "a chore failed; it will be tried again");
 			}
-			if (!stopping) await pause(again === true ? againMs : everyMs);
+			if (!stopping) await pause(again === true || poked ? againMs : everyMs);
+			poked = false;
 		}
 	})();
 	return {
+		poke() {
+			poked = true;
+			wake?.();
+		},
 		stop() {
 			stopping = true;
 			wake?.();

@@ -25,12 +25,12 @@ import { createHandover } from "./handover.ts";
 import { type InboundParts, receiveInbound } from "./inbound.ts";
 import { createLanes, type Lanes, laneMax } from "./lanes.ts";
 import { createLateAnswers } from "./late-answers.ts";
-import { startLoop } from "./loop.ts";
+import { type Loop, startLoop } from "./loop.ts";
 import { createSenderIndexes } from "./prepare.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
 import { createRouter, type RouteEntry } from "./router.ts";
-import { renewOwnLeases, type SweepParts, sweepOften, sweepSeldom } from "./sweep.ts";
+import { type SweepParts, sweepOften, sweepSeldom } from "./sweep.ts";
 
 export interface RouteRuntime extends RouteEntry {
 	readonly dialect: Dialect;
@@ -66,6 +66,8 @@ interface Inner extends MessagePathParts {
 	readonly outlets: Map<string, Outlet>;
 	/** Lanes with work in the table: `route/class`. New messages must not overtake it. */
 	readonly backlog: Set<string>;
+	/** The loop that claims, once it runs. */
+	claiming?: Loop;
 }
 
 const classNumbers = [0, 1, 2, 3] as const;
@@ -131,7 +133,10 @@ function handoverOf(inner: Inner, dispatcher: Dispatcher) {
 		...inner,
 		serves: (routeId, classNumber) =>
 			isBound(inner, routeId) && !inner.backlog.has(`${routeId}/${classNumber}`),
-		overflowed: (routeId, classNumber) => void inner.backlog.add(`${routeId}/${classNumber}`),
+		overflowed(routeId, classNumber) {
+			inner.backlog.add(`${routeId}/${classNumber}`);
+			inner.claiming?.poke();
+		},
 		arrived: (routeIds) => {
 			for (const routeId of routeIds) dispatcher.wake(routeId);
 		},
@@ -179,16 +184,18 @@ function startChores(inner: Inner, dispatcher: Dispatcher) {
 	const sweep: SweepParts = {
 		...inner,
 		heldIds: () => [...lanes.batchIds(), ...recorder.openIds()],
+		unservedRouteIds: () =>
+			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
 		receipt: recorder.receipt,
 	};
+	inner.claiming = startLoop({
+		log,
+		name: "messages.claim",
+		everyMs: pollMs,
+		step: () => claimAll(inner, dispatcher),
+	});
 	return [
-		startLoop({
-			log,
-			name: "messages.claim",
-			everyMs: pollMs,
-			step: () => claimAll(inner, dispatcher),
-		}),
-		startLoop({ log, name: "messages.renew", everyMs: 5_000, step: () => renewOwnLeases(sweep) }),
+		inner.claiming,
 		startLoop({ log, name: "messages.sweep", everyMs: 1_000, step: () => sweepOften(sweep) }),
 		startLoop({
 			log,

@@ -146,14 +146,16 @@ export interface NewLaneEntry {
 	readonly routeId: string;
 	readonly class: number;
 	readonly dueAtMs: number;
+	readonly expiresAtMs: number;
 	readonly batchId: string | null;
 }
 
 const insertLaneEntriesStatement = sql(
 	"messages.lane_entries",
-	`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, batch_id)
-	select $1, l.message_id, $2, l.route_id, l.class, to_timestamp(l.due_ms / 1000), l.batch_id
-	from unnest($3::uuid[], $4::uuid[], $5::smallint[], $6::float8[], $7::uuid[]) as l (message_id, route_id, class, due_ms, batch_id)`,
+	`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, batch_id)
+	select $1, l.message_id, $2, l.route_id, l.class, to_timestamp(l.due_ms / 1000), to_timestamp(l.expires_ms / 1000), l.batch_id
+	from unnest($3::uuid[], $4::uuid[], $5::smallint[], $6::float8[], $7::float8[], $8::uuid[])
+		as l (message_id, route_id, class, due_ms, expires_ms, batch_id)`,
 );
 
 export function insertLaneEntries(tx: Tx, scope: Scope, rows: readonly NewLaneEntry[]): void {
@@ -165,6 +167,7 @@ export function insertLaneEntries(tx: Tx, scope: Scope, rows: readonly NewLaneEn
 		rows.map((row) => row.routeId),
 		rows.map((row) => row.class),
 		rows.map((row) => row.dueAtMs),
+		rows.map((row) => row.expiresAtMs),
 		rows.map((row) => row.batchId),
 	]);
 }

@@ -4,7 +4,7 @@
  */
 import type { Effects } from "./effects.ts";
 import { leaseMs } from "./handover.ts";
-import { renewLeases } from "./lane-store.ts";
+import { expiredEntries, finishEntries, renewLeases } from "./lane-store.ts";
 import type { RecoverParts } from "./recover.ts";
 import { recoverBatches } from "./recover.ts";
 import type { IncomingReceipt } from "./receipts.ts";
@@ -22,10 +22,12 @@ export interface SweepParts extends RecoverParts {
 	readonly owner: string;
 	/** Batches this process holds. */
 	readonly heldIds: () => readonly string[];
+	/** Routes of this process that have no bind at present. */
+	readonly unservedRouteIds: () => readonly string[];
 	readonly receipt: (receipt: IncomingReceipt) => Promise<void>;
 }
 
-export async function renewOwnLeases(parts: SweepParts): Promise<void> {
+async function renewOwnLeases(parts: SweepParts): Promise<void> {
 	const ids = parts.heldIds();
 	if (ids.length > 0)
 		await parts.worker.inPlatform(async (tx) =>
@@ -33,8 +35,9 @@ export async function renewOwnLeases(parts: SweepParts): Promise<void> {
 		);
 }
 
-/** Once a second. */
+/** Once a second. Our own leases are renewed first: after an outage they must not be taken for a dead worker's. */
 export async function sweepOften(parts: SweepParts): Promise<void> {
+	await renewOwnLeases(parts);
 	await recoverBatches(parts, parts.clock.now());
 	await endQuietSegments(parts);
 	const known = await parts.worker.inPlatform((tx) => rematchParked(tx, rowsMax));
@@ -65,9 +68,25 @@ async function endQuietSegments(parts: SweepParts): Promise<void> {
 	});
 }
 
+/** Messages whose time runs out while their route has no bind: nobody else would look at them. */
+async function expireUnserved(parts: SweepParts, nowMs: number): Promise<void> {
+	for (const routeId of parts.unservedRouteIds()) {
+		await parts.worker.inPlatform(async (tx) => {
+			const rows = await expiredEntries(tx, routeId, nowMs, rowsMax);
+			if (rows.length === 0) return;
+			tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+			const error = numberOfError("expired_waiting");
+			const ends = rows.map((row) => transition(parts, row, states.expired.rank, error, nowMs));
+			applyTransitions(tx, nowMs, ends);
+			finishEntries(tx, ends);
+		});
+	}
+}
+
 /** Every few minutes. */
 export async function sweepSeldom(parts: SweepParts): Promise<void> {
 	const nowMs = parts.clock.now();
+	await expireUnserved(parts, nowMs);
 	await parts.worker.inPlatform(async (tx) => {
 		const rows = await overdueMessages(tx, nowMs - newsMaxMs, rowsMax);
 		if (rows.length === 0) return;

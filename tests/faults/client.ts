@@ -37,6 +37,8 @@ export interface Client {
 	/** 202s so far. */
 	accepted(): number;
 	call(method: string, path: string, body?: object, key?: string): Promise<HttpAnswer>;
+	/** Drops its connections: nothing of it is left. */
+	end(): void;
 }
 
 const batchSize = 20;
@@ -93,6 +95,10 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 	};
 	return {
 		refusals,
+		end() {
+			stopping = true;
+			agent.destroy();
+		},
 		call,
 		accepted: () => accepted,
 		start(singles, batches) {

@@ -74,6 +74,8 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 			return evidence;
 		},
 		async close() {
+			await Promise.race([client.stop(), pause(1_000)]);
+			client.end();
 			if (product.child.exitCode === null && product.child.signalCode === null) await killAll(treeOf(product.child.pid as number));
 			await sink.down();
 			removeDataDir(dataDir);
@@ -113,10 +115,11 @@ function parentOf(pid: number): number {
 	}
 }
 
-/** kill -9 of these, and then nothing of them is left. */
+/** kill -9 of these; resolves when the kernel has forgotten them, or after five seconds if nobody reaps them. */
 export async function killAll(pids: readonly number[]): Promise<void> {
 	for (const pid of pids) signal(pid, "SIGKILL");
-	for (const pid of pids) while (signal(pid, 0) && !isZombie(pid)) await pause(5);
+	const until = performance.now() + 5_000;
+	for (const pid of pids) while (signal(pid, 0) && performance.now() < until) await pause(5);
 }
 
 export function signal(pid: number, what: NodeJS.Signals | 0): boolean {
@@ -125,13 +128,5 @@ export function signal(pid: number, what: NodeJS.Signals | 0): boolean {
 		return true;
 	} catch {
 		return false;
-	}
-}
-
-function isZombie(pid: number): boolean {
-	try {
-		return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-	} catch {
-		return true;
 	}
 }

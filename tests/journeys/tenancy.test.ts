@@ -70,7 +70,7 @@ async function own(tenant: Tenant, from: string): Promise<Readonly<Record<string
 }
 
 const ofA = await own(a, "TENANTA");
-await own(b, "TENANTB");
+await own(b, "OTHERTEN");
 
 /** A body that each route would accept, so that nothing but the key or the id can be what refuses it. */
 const bodies: Readonly<Record<string, unknown>> = {
@@ -357,7 +357,7 @@ async function fillTables(tenantId: string): Promise<void> {
 			[tenantId, bytes],
 		],
 		message_states: [
-			"insert into message_states (tenant_id, message_id, environment, status, changed_at) values ($1, $2, 'live', 20, now())",
+			"insert into message_states (tenant_id, message_id, environment, status, changed_at, event_id) values ($1, $2, 'live', 20, now(), $2)",
 			[tenantId, key],
 		],
 		message_events: [
