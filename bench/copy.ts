@@ -27,25 +27,50 @@ interface Source {
 /** What acceptance writes of a message, in the order of its foreign keys. A batch of 64 shares a lease. */
 async function sources(client: pg.Client): Promise<Source[]> {
 	return [
-		await renamed(client, "messages", "id"), await renamed(client, "clearances", "message_id"), await renamed(client, "decisions", "message_id"),
-		{ table: "dispatch_batches", columns: ["id", "owner", "lease_until"], query: "select distinct batch_id, batch_id, now() + interval '1 day' from bench_ids" },
+		await renamed(client, "messages", "id"),
+		await renamed(client, "clearances", "message_id"),
+		await renamed(client, "decisions", "message_id"),
 		{
-			table: "lane_entries", columns: ["tenant_id", "message_id", "environment", "route_id", "class", "due_at", "batch_id"],
-			query: "select k.tenant_id, k.new_id, m.environment, s.route_id, m.class, m.created_at, k.batch_id from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.old_id order by k.new_id",
+			table: "dispatch_batches",
+			columns: ["id", "owner", "lease_until"],
+			query: "select distinct batch_id, batch_id, now() + interval '1 day' from bench_ids",
 		},
 		{
-			table: "outbox", columns: ["tenant_id", "id", "environment", "topic", "refs", "created_at"],
-			query: "select tenant_id, (array_agg(batch_id))[1], 'live', 'sms', jsonb_agg(jsonb_build_array(new_id, new_id, 10)), now() from bench_ids group by tenant_id, group_number",
+			table: "lane_entries",
+			columns: [
+				"tenant_id",
+				"message_id",
+				"environment",
+				"route_id",
+				"class",
+				"due_at",
+				"batch_id",
+			],
+			query:
+				"select k.tenant_id, k.new_id, m.environment, s.route_id, m.class, m.created_at, k.batch_id from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.old_id order by k.new_id",
+		},
+		{
+			table: "outbox",
+			columns: ["tenant_id", "id", "environment", "topic", "refs", "created_at"],
+			query:
+				"select tenant_id, (array_agg(batch_id))[1], 'live', 'sms', jsonb_agg(jsonb_build_array(new_id, new_id, 10)), now() from bench_ids group by tenant_id, group_number",
 		},
 	];
 }
 
 /** A table's rows of the chosen messages under their new ids, whatever its other columns are. */
 async function renamed(client: pg.Client, table: string, id: string): Promise<Source> {
-	const { rows } = await client.query<{ name: string }>("select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1 order by ordinal_position", [table]);
+	const { rows } = await client.query<{ name: string }>(
+		"select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1 order by ordinal_position",
+		[table],
+	);
 	const columns = rows.map(({ name }) => name);
 	const shown = columns.map((name) => (name === id ? "k.new_id" : `t.${name}`)).join(", ");
-	return { table, columns, query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id` };
+	return {
+		table,
+		columns,
+		query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id`,
+	};
 }
 
 export async function copyRows(dataDir: string, most: number): Promise<CopyFigures> {
@@ -54,14 +79,23 @@ export async function copyRows(dataDir: string, most: number): Promise<CopyFigur
 	try {
 		const messages = await makeIds(client, most);
 		const loads = [];
-		for (const source of await sources(client)) loads.push({ ...source, octets: await readOut(client, source.query) });
+		for (const source of await sources(client))
+			loads.push({ ...source, octets: await readOut(client, source.query) });
 		const started = monotonicMs();
 		await client.query("begin");
 		for (const { table, columns, octets } of loads)
-			await pipeline(Readable.from([octets]), client.query(copyFrom(`copy ${table} (${columns.join(", ")}) from stdin`)));
+			await pipeline(
+				Readable.from([octets]),
+				client.query(copyFrom(`copy ${table} (${columns.join(", ")}) from stdin`)),
+			);
 		await client.query("commit");
 		const seconds = (monotonicMs() - started) / 1_000;
-		return { messages, seconds, rowsPerSecond: messages / seconds, bytes: loads.reduce((sum, { octets }) => sum + octets.length, 0) };
+		return {
+			messages,
+			seconds,
+			rowsPerSecond: messages / seconds,
+			bytes: loads.reduce((sum, { octets }) => sum + octets.length, 0),
+		};
 	} finally {
 		await client.end();
 	}
@@ -70,20 +104,32 @@ export async function copyRows(dataDir: string, most: number): Promise<CopyFigur
 /** New ids for the newest messages, in order, as the product would have made them. */
 async function makeIds(client: pg.Client, most: number): Promise<number> {
 	const ids = createIds(systemClock, systemRandom());
-	const { rows } = await client.query<{ tenant_id: string; id: string }>("select tenant_id, id from messages order by id desc limit $1", [most]);
+	const { rows } = await client.query<{ tenant_id: string; id: string }>(
+		"select tenant_id, id from messages order by id desc limit $1",
+		[most],
+	);
 	rows.reverse();
-	await client.query("create temporary table bench_ids (tenant_id uuid, old_id uuid, new_id uuid, batch_id uuid, group_number integer)");
+	await client.query(
+		"create temporary table bench_ids (tenant_id uuid, old_id uuid, new_id uuid, batch_id uuid, group_number integer)",
+	);
 	const batchIds = Array.from({ length: Math.ceil(rows.length / 64) }, () => ids.next());
-	await client.query("insert into bench_ids select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[])", [
-		rows.map((row) => row.tenant_id), rows.map((row) => row.id), rows.map(() => ids.next()),
-		rows.map((_, i) => batchIds[Math.floor(i / 64)]), rows.map((_, i) => Math.floor(i / 1_000)),
-	]);
+	await client.query(
+		"insert into bench_ids select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[])",
+		[
+			rows.map((row) => row.tenant_id),
+			rows.map((row) => row.id),
+			rows.map(() => ids.next()),
+			rows.map((_, i) => batchIds[Math.floor(i / 64)]),
+			rows.map((_, i) => Math.floor(i / 1_000)),
+		],
+	);
 	await client.query("analyze bench_ids");
 	return rows.length;
 }
 
 async function readOut(client: pg.Client, query: string): Promise<Buffer> {
 	const chunks: Buffer[] = [];
-	for await (const chunk of client.query(copyTo(`copy (${query}) to stdout`))) chunks.push(chunk as Buffer);
+	for await (const chunk of client.query(copyTo(`copy (${query}) to stdout`)))
+		chunks.push(chunk as Buffer);
 	return Buffer.concat(chunks);
 }

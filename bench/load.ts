@@ -48,11 +48,16 @@ function makeTemplate({ port, apiKey, sample, perRequest }: LoadOrder): Template
 	const to = `${String(sample["to"]).slice(0, -indexDigits)}${marker}`;
 	const message = { ...sample, to };
 	const single = perRequest === 1;
-	const body = Buffer.from(JSON.stringify(single ? message : { messages: Array.from({ length: perRequest }, () => message) }));
+	const body = Buffer.from(
+		JSON.stringify(
+			single ? message : { messages: Array.from({ length: perRequest }, () => message) },
+		),
+	);
 	const head = `POST /v1/sms/${single ? "messages" : "batches"} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${apiKey}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
 	const octets = Buffer.concat([Buffer.from(head), body]);
 	const places: number[] = [];
-	for (let at = octets.indexOf(to); at >= 0; at = octets.indexOf(to, at + 1)) places.push(at + to.length - indexDigits);
+	for (let at = octets.indexOf(to); at >= 0; at = octets.indexOf(to, at + 1))
+		places.push(at + to.length - indexDigits);
 	return { octets, places };
 }
 
@@ -72,7 +77,8 @@ export async function runLoad(order: LoadOrder): Promise<LoadReport> {
 	const startedMs = monotonicMs();
 	let [next, accepted, endedMs, firstAnswer] = [0, 0, startedMs, ""];
 	const take = (): number | undefined => {
-		if (next + order.perRequest > order.messagesMax || monotonicMs() - startedMs > order.durationMs) return undefined;
+		if (next + order.perRequest > order.messagesMax || monotonicMs() - startedMs > order.durationMs)
+			return undefined;
 		const first = next;
 		next += order.perRequest;
 		return first;
@@ -96,14 +102,23 @@ export async function runLoad(order: LoadOrder): Promise<LoadReport> {
 					break;
 				}
 				others[answer.status] = (others[answer.status] ?? 0) + 1;
-				if (answer.status !== 429 && answer.status !== 503) throw new Error(`${answer.status}: ${answer.body().slice(0, 300)}`);
+				if (answer.status !== 429 && answer.status !== 503)
+					throw new Error(`${answer.status}: ${answer.body().slice(0, 300)}`);
 				await new Promise((resolve) => void setTimeout(resolve, 20));
 			}
 		}
 		socket.destroy();
 	};
 	await Promise.all(Array.from({ length: order.connections }, drive));
-	return { accepted, startedMs, endedMs, sentAtMs: sentAtMs.subarray(0, next), answeredAtMs: answeredAtMs.subarray(0, next), others, firstAnswer };
+	return {
+		accepted,
+		startedMs,
+		endedMs,
+		sentAtMs: sentAtMs.subarray(0, next),
+		answeredAtMs: answeredAtMs.subarray(0, next),
+		others,
+		firstAnswer,
+	};
 }
 
 interface HttpAnswer {
@@ -129,12 +144,18 @@ function readAnswer(socket: Socket): Promise<HttpAnswer> {
 				const end = head.indexOf(headerEnd);
 				if (end < 0) return;
 				const found = /content-length: (\d+)/i.exec(head.toString("latin1", 0, end));
-				if (found === null) return done(() => reject(new Error("an answer without content-length")));
+				if (found === null)
+					return done(() => reject(new Error("an answer without content-length")));
 				wanted = end + 4 + Number(found[1]);
 			}
 			if (length < wanted) return;
 			const status = Number((chunks[0] as Buffer).toString("latin1", 9, 12));
-			done(() => resolve({ status, body: () => Buffer.concat(chunks).toString("utf8").split("\r\n\r\n", 2)[1] ?? "" }));
+			done(() =>
+				resolve({
+					status,
+					body: () => Buffer.concat(chunks).toString("utf8").split("\r\n\r\n", 2)[1] ?? "",
+				}),
+			);
 		};
 		socket.on("data", onData).on("close", onClose);
 	});

@@ -25,7 +25,9 @@ const { values, positionals } = parseArgs({
 	},
 });
 if (positionals[0] !== "sms") {
-	process.stderr.write("usage: npm run bench -- sms [--seconds N] [--messages N] [--only single|batch] [--profile] [--note TEXT]\n");
+	process.stderr.write(
+		"usage: npm run bench -- sms [--seconds N] [--messages N] [--only single|batch] [--profile] [--note TEXT]\n",
+	);
 	process.exit(2);
 }
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -37,20 +39,45 @@ const phases = [
 const dataDir = makeDataDir();
 const profileDir = values.profile ? mkdtempSync(join(tmpdir(), "waxwing-profile-")) : undefined;
 const hands = await startHands();
-const product = await startProduct({ dataDir, smscPort: hands.smscPort, nodeArgs: profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`] });
+const product = await startProduct({
+	dataDir,
+	smscPort: hands.smscPort,
+	nodeArgs: profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`],
+});
 try {
 	const meter = await openMeter(dataDir);
-	const machine = { cores: cpus().length, cpu: cpus()[0]?.model.trim() ?? "", node: process.version, postgres: await meter.version(), fsync: await meter.fsync() };
-	print(`${machine.cores} cores (${machine.cpu}), node ${machine.node}, PostgreSQL ${machine.postgres}, fsync ${machine.fsync}`);
+	const machine = {
+		cores: cpus().length,
+		cpu: cpus()[0]?.model.trim() ?? "",
+		node: process.version,
+		postgres: await meter.version(),
+		fsync: await meter.fsync(),
+	};
+	print(
+		`${machine.cores} cores (${machine.cpu}), node ${machine.node}, PostgreSQL ${machine.postgres}, fsync ${machine.fsync}`,
+	);
 	const runs: Record<string, Figures> = {};
 	for (const { name, connections, perRequest } of phases) {
 		print(`${name}: ${perRequest} per request, ${connections} connections, ${values.seconds} s …`);
-		runs[name] = await measure(hands, meter, product, { connections, perRequest, durationMs: Number(values.seconds) * 1_000, messagesMax: Number(values.messages) });
+		runs[name] = await measure(hands, meter, product, {
+			connections,
+			perRequest,
+			durationMs: Number(values.seconds) * 1_000,
+			messagesMax: Number(values.messages),
+		});
 	}
 	const copy = await copyRows(dataDir, 50_000);
 	await meter.close();
 	print(tableOf(runs, copy.rowsPerSecond));
-	const line = { date: new Date().toISOString(), bench: "sms", ...(values.note === undefined ? {} : { note: values.note }), profiled: values.profile, machine, ...runs, copy };
+	const line = {
+		date: new Date().toISOString(),
+		bench: "sms",
+		...(values.note === undefined ? {} : { note: values.note }),
+		profiled: values.profile,
+		machine,
+		...runs,
+		copy,
+	};
 	const results = fileURLToPath(new URL("results/", import.meta.url));
 	mkdirSync(results, { recursive: true });
 	appendFileSync(join(results, "sms.jsonl"), `${JSON.stringify(line)}\n`);
@@ -67,11 +94,14 @@ if (profileDir !== undefined) print(profileTable(profileDir, 25));
 
 function tableOf(figures: Readonly<Record<string, Figures>>, copyPerSecond: number): string {
 	const names = Object.keys(figures);
-	const row = (label: string, cell: (one: Figures) => string): string => `${label.padEnd(34)}${names.map((name) => cell(figures[name] as Figures).padStart(14)).join("")}`;
+	const row = (label: string, cell: (one: Figures) => string): string =>
+		`${label.padEnd(34)}${names.map((name) => cell(figures[name] as Figures).padStart(14)).join("")}`;
 	const whole = (number: number): string => Math.round(number).toLocaleString("en");
-	const ms = ({ p50, p99 }: { p50: number; p99: number }): string => `${p50.toFixed(1)}/${p99.toFixed(1)}`;
+	const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
+		`${p50.toFixed(1)}/${p99.toFixed(1)}`;
 	return [
-		"", `${"".padEnd(34)}${names.map((name) => name.padStart(14)).join("")}`,
+		"",
+		`${"".padEnd(34)}${names.map((name) => name.padStart(14)).join("")}`,
 		row("messages", (one) => whole(one.messages)),
 		row("accepted /s", (one) => whole(one.acceptedPerSecond)),
 		row("submitted /s (unique, sink)", (one) => whole(one.submittedPerSecond)),
@@ -83,9 +113,13 @@ function tableOf(figures: Readonly<Record<string, Figures>>, copyPerSecond: numb
 		row("seen twice by the sink", (one) => whole(one.duplicates)),
 		row("webhook-ready behind delivered, s", (one) => one.outboxDrainedAfterSeconds.toFixed(2)),
 		row("WAL bytes per message", (one) => whole(one.walBytesPerMessage)),
-		row("server/PostgreSQL CPU s", (one) => `${one.serverCpuSeconds.toFixed(1)}/${one.postgresCpuSeconds.toFixed(1)}`),
+		row(
+			"server/PostgreSQL CPU s",
+			(one) => `${one.serverCpuSeconds.toFixed(1)}/${one.postgresCpuSeconds.toFixed(1)}`,
+		),
 		row("peak RSS of the server, MiB", (one) => whole(one.peakRssMiB)),
 		row("accepted ÷ COPY", (one) => (one.acceptedPerSecond / copyPerSecond).toFixed(3)),
-		`COPY of the same rows into the same tables, one client: ${whole(copyPerSecond)} messages/s`, "",
+		`COPY of the same rows into the same tables, one client: ${whole(copyPerSecond)} messages/s`,
+		"",
 	].join("\n");
 }

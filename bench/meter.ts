@@ -15,20 +15,29 @@ export interface Meter {
 }
 
 /** Where an embedded server of this data directory is reached, as its superuser. */
-export function superuserOf(dataDir: string): { host: string; user: string; password: string; database: string } {
+export function superuserOf(dataDir: string): {
+	host: string;
+	user: string;
+	password: string;
+	database: string;
+} {
 	return {
-		host: join(dataDir, "run"), user: "waxwing_root", database: "waxwing",
+		host: join(dataDir, "run"),
+		user: "waxwing_root",
+		database: "waxwing",
 		password: readFileSync(join(dataDir, "postgres.password"), "utf8").trim(),
 	};
 }
 
 export async function openMeter(dataDir: string): Promise<Meter> {
 	const admin = await connectAdmin({ ...superuserOf(dataDir), applicationName: "bench" });
-	const one = async (text: string): Promise<string> => String(Object.values((await admin.run(text))[0] as object)[0]);
+	const one = async (text: string): Promise<string> =>
+		String(Object.values((await admin.run(text))[0] as object)[0]);
 	return {
 		version: () => one("show server_version"),
 		fsync: () => one("show fsync"),
-		delivered: async () => Number(await one("select count(*) from message_states where status = 40")),
+		delivered: async () =>
+			Number(await one("select count(*) from message_states where status = 40")),
 		outbox: async () => Number(await one("select count(*) from outbox")),
 		walBytes: async () => Number(await one("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")),
 		close: () => admin.close(),
@@ -38,10 +47,17 @@ export async function openMeter(dataDir: string): Promise<Meter> {
 /** CPU seconds that a process and all its descendants, ended ones too, have used; by whether they are PostgreSQL. */
 export function cpuSecondsOf(pid: number): { server: number; postgres: number } {
 	const ticksPerSecond = 100;
-	const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => statOf(Number(name)) ?? []);
+	const all = readdirSync("/proc")
+		.filter((name) => /^\d+$/.test(name))
+		.flatMap((name) => statOf(Number(name)) ?? []);
 	const used = { server: 0, postgres: 0 };
-	for (let wave = all.filter((one) => one.pid === pid); wave.length > 0; wave = all.filter((one) => wave.some((parent) => parent.pid === one.parent)))
-		for (const { name, ticks } of wave) used[name.startsWith("postgres") ? "postgres" : "server"] += ticks / ticksPerSecond;
+	for (
+		let wave = all.filter((one) => one.pid === pid);
+		wave.length > 0;
+		wave = all.filter((one) => wave.some((parent) => parent.pid === one.parent))
+	)
+		for (const { name, ticks } of wave)
+			used[name.startsWith("postgres") ? "postgres" : "server"] += ticks / ticksPerSecond;
 	return used;
 }
 
@@ -55,16 +71,26 @@ interface Stat {
 function statOf(pid: number): Stat | undefined {
 	try {
 		const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-		const fields = text.slice(text.lastIndexOf(")") + 2).split(" ").map(Number);
+		const fields = text
+			.slice(text.lastIndexOf(")") + 2)
+			.split(" ")
+			.map(Number);
 		const name = text.slice(text.indexOf("(") + 1, text.lastIndexOf(")"));
 		// utime and stime; of PostgreSQL also those of backends that have ended.
 		const reaped = name.startsWith("postgres") ? (fields[13] ?? 0) + (fields[14] ?? 0) : 0;
-		return { pid, parent: fields[1] ?? 0, name, ticks: (fields[11] ?? 0) + (fields[12] ?? 0) + reaped };
+		return {
+			pid,
+			parent: fields[1] ?? 0,
+			name,
+			ticks: (fields[11] ?? 0) + (fields[12] ?? 0) + reaped,
+		};
 	} catch {
 		return undefined;
 	}
 }
 
 export function peakRssMiB(pid: number): number {
-	return Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+	return (
+		Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
+	);
 }

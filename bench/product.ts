@@ -13,7 +13,9 @@ const main = fileURLToPath(new URL("../server/processes/all.ts", import.meta.url
 export interface DevelopmentFile {
 	readonly baseUrl: string;
 	readonly apiKey: string;
-	readonly samples: Readonly<Record<"transactional" | "authentication" | "promotional", Readonly<Record<string, unknown>>>>;
+	readonly samples: Readonly<
+		Record<"transactional" | "authentication" | "promotional", Readonly<Record<string, unknown>>>
+	>;
 }
 
 export interface ProductOptions {
@@ -56,27 +58,52 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
 	const { dataDir, smscPort, window = 500, env = {}, nodeArgs = [] } = options;
 	const devFile = join(dataDir, "dev.json");
 	const before = existsSync(devFile) ? statSync(devFile).mtimeMs : 0;
-	const smsc = smscPort === undefined ? {} : { WAXWING_DEV_SMSC: `smpp://bench:bench@127.0.0.1:${smscPort}?window=${window}&tps=0` };
+	const smsc =
+		smscPort === undefined
+			? {}
+			: { WAXWING_DEV_SMSC: `smpp://bench:bench@127.0.0.1:${smscPort}?window=${window}&tps=0` };
 	const child = spawn(process.execPath, [...nodeArgs, main], {
 		stdio: ["ignore", "pipe", "pipe"],
-		env: { ...inherited(), WAXWING_DATA_DIR: dataDir, WAXWING_PORT: "0", WAXWING_LOG_LEVEL: "warn", ...smsc, ...env },
+		env: {
+			...inherited(),
+			WAXWING_DATA_DIR: dataDir,
+			WAXWING_PORT: "0",
+			WAXWING_LOG_LEVEL: "warn",
+			...smsc,
+			...env,
+		},
 	});
 	let output = "";
-	for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => void (output = (output + text).slice(-100_000)));
-	const exited = new Promise<number | string>((resolve) => void child.once("exit", (code, signal) => resolve(code ?? signal ?? "")));
+	for (const stream of [child.stdout, child.stderr])
+		stream
+			?.setEncoding("utf8")
+			.on("data", (text: string) => void (output = (output + text).slice(-100_000)));
+	const exited = new Promise<number | string>(
+		(resolve) => void child.once("exit", (code, signal) => resolve(code ?? signal ?? "")),
+	);
 	let exit: number | string | undefined;
 	void exited.then((how) => void (exit = how));
 	for (const until = performance.now() + 60_000; ; await pause(20)) {
-		if (exit !== undefined) throw new ProductDidNotStart(`the product ended (${exit}) instead of starting:\n${output}`, exit);
+		if (exit !== undefined)
+			throw new ProductDidNotStart(
+				`the product ended (${exit}) instead of starting:\n${output}`,
+				exit,
+			);
 		if (performance.now() > until) {
 			child.kill("SIGKILL");
-			throw new ProductDidNotStart(`the product was not ready within a minute:\n${output}`, undefined);
+			throw new ProductDidNotStart(
+				`the product was not ready within a minute:\n${output}`,
+				undefined,
+			);
 		}
 		if (!existsSync(devFile) || statSync(devFile).mtimeMs <= before) continue;
 		const dev = JSON.parse(readFileSync(devFile, "utf8")) as DevelopmentFile;
 		if (!(await isReady(dev.baseUrl))) continue;
 		return {
-			child, dataDir, dev, port: Number(new URL(dev.baseUrl).port),
+			child,
+			dataDir,
+			dev,
+			port: Number(new URL(dev.baseUrl).port),
 			output: () => output,
 			end(signal) {
 				child.kill(signal);
@@ -88,7 +115,10 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
 
 /** Settings of the caller's own must not reach the product. */
 function inherited(): Record<string, string> {
-	const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("WAXWING_") && name !== "DATABASE_URL" && !name.startsWith("NODE_"));
+	const kept = Object.entries(process.env).filter(
+		([name]) =>
+			!name.startsWith("WAXWING_") && name !== "DATABASE_URL" && !name.startsWith("NODE_"),
+	);
 	return Object.fromEntries(kept) as Record<string, string>;
 }
 

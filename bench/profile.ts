@@ -4,7 +4,11 @@ import { join } from "node:path";
 
 interface ProfileNode {
 	readonly id: number;
-	readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+	readonly callFrame: {
+		readonly functionName: string;
+		readonly url: string;
+		readonly lineNumber: number;
+	};
 	readonly children?: readonly number[];
 }
 
@@ -33,15 +37,21 @@ export function profileTable(folder: string, most: number): string {
 	let total = 0;
 	let idle = 0;
 	for (const file of files) {
-		const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(join(folder, file), "utf8")) as Profile;
+		const { nodes, samples, timeDeltas } = JSON.parse(
+			readFileSync(join(folder, file), "utf8"),
+		) as Profile;
 		const byId = new Map(nodes.map((node) => [node.id, node]));
-		const parents = new Map(nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)));
+		const parents = new Map(
+			nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)),
+		);
 		const owner = (id: number): string => {
 			for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
 				const found = ownerOf(byId.get(at)?.callFrame.url ?? "");
 				if (found !== undefined) return found;
 			}
-			return byId.get(id)?.callFrame.functionName === "(garbage collector)" ? "(garbage collector)" : "node";
+			return byId.get(id)?.callFrame.functionName === "(garbage collector)"
+				? "(garbage collector)"
+				: "node";
 		};
 		for (const [i, id] of samples.entries()) {
 			const micros = timeDeltas[i] ?? 0;
@@ -56,10 +66,21 @@ export function profileTable(folder: string, most: number): string {
 		}
 	}
 	const table = (sums: ReadonlyMap<string, number>): string[] =>
-		[...sums].sort((a, b) => b[1] - a[1]).slice(0, most).map(([name, micros]) => `${((micros / total) * 100).toFixed(1).padStart(6)} %  ${(micros / 1e6).toFixed(2).padStart(6)} s  ${name}`);
+		[...sums]
+			.sort((a, b) => b[1] - a[1])
+			.slice(0, most)
+			.map(
+				([name, micros]) =>
+					`${((micros / total) * 100).toFixed(1).padStart(6)} %  ${(micros / 1e6).toFixed(2).padStart(6)} s  ${name}`,
+			);
 	return [
 		`CPU profile: busy ${(total / 1e6).toFixed(1)} s, idle ${(idle / 1e6).toFixed(1)} s (the whole life of the process; profiles in ${folder})`,
-		"", "By owner (node's own code counts for whoever called it):", ...table(owners), "", "By function, self time:", ...table(self),
+		"",
+		"By owner (node's own code counts for whoever called it):",
+		...table(owners),
+		"",
+		"By function, self time:",
+		...table(self),
 	].join("\n");
 }
 

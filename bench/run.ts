@@ -45,12 +45,15 @@ export interface Hands {
 const arriveMs = 30_000;
 
 export async function startHands(): Promise<Hands> {
-	const start = (file: string): ChildProcess => fork(fileURLToPath(new URL(file, import.meta.url)), { serialization: "advanced" });
+	const start = (file: string): ChildProcess =>
+		fork(fileURLToPath(new URL(file, import.meta.url)), { serialization: "advanced" });
 	const sink = start("sink.ts");
 	const load = start("load.ts");
 	const [{ port }] = (await once(sink, "message")) as [{ port: number }];
 	return {
-		smscPort: port, sink, load,
+		smscPort: port,
+		sink,
+		load,
 		stop() {
 			sink.disconnect();
 			load.disconnect();
@@ -64,14 +67,24 @@ async function ask<T>(child: ChildProcess, question: object): Promise<T> {
 	return answer;
 }
 
-export async function measure(hands: Hands, meter: Meter, product: Product, how: Omit<LoadOrder, "port" | "apiKey" | "sample">): Promise<Figures> {
+export async function measure(
+	hands: Hands,
+	meter: Meter,
+	product: Product,
+	how: Omit<LoadOrder, "port" | "apiKey" | "sample">,
+): Promise<Figures> {
 	const { dev, port, child } = product;
 	await ask(hands.sink, { reset: Math.min(10 ** indexDigits, how.messagesMax) });
-	const before = { delivered: await meter.delivered(), wal: await meter.walBytes(), cpu: cpuSecondsOf(child.pid ?? 0) };
+	const before = {
+		delivered: await meter.delivered(),
+		wal: await meter.walBytes(),
+		cpu: cpuSecondsOf(child.pid ?? 0),
+	};
 	const order: LoadOrder = { ...how, port, apiKey: dev.apiKey, sample: dev.samples.transactional };
 	const { report, error } = await ask<{ report?: LoadReport; error?: string }>(hands.load, order);
 	if (report === undefined) throw new Error(`the load failed: ${error}`);
-	if (!report.firstAnswer.includes('"status":"accepted"')) throw new Error(`the sample is not accepted: ${report.firstAnswer}`);
+	if (!report.firstAnswer.includes('"status":"accepted"'))
+		throw new Error(`the sample is not accepted: ${report.firstAnswer}`);
 	await arrive(hands, report.accepted);
 	while ((await meter.delivered()) - before.delivered < report.accepted) await pause(10);
 	const after = { cpu: cpuSecondsOf(child.pid ?? 0), wal: await meter.walBytes() };
@@ -82,17 +95,28 @@ export async function measure(hands: Hands, meter: Meter, product: Product, how:
 	const seconds = (untilMs: number): number => (untilMs - report.startedMs) / 1_000;
 	const arrived = indexesOf(report, sink);
 	return {
-		messages: report.accepted, connections: how.connections, perRequest: how.perRequest,
+		messages: report.accepted,
+		connections: how.connections,
+		perRequest: how.perRequest,
 		acceptedPerSecond: report.accepted / seconds(report.endedMs),
 		submittedPerSecond: sink.unique / seconds(sink.lastSubmitMs),
 		// The carrier has its acknowledgement after the commit; the count above proves that none is missing.
 		deliveredPerSecond: report.accepted / seconds(sink.lastAcknowledgedMs),
-		answerMs: quantilesOf(arrived.map((i) => (report.answeredAtMs[i] as number) - (report.sentAtMs[i] as number))),
-		submitMs: quantilesOf(arrived.map((i) => (sink.seenAtMs[i] as number) - (report.sentAtMs[i] as number))),
-		acceptToSubmitMs: quantilesOf(arrived.map((i) => (sink.seenAtMs[i] as number) - (report.answeredAtMs[i] as number))),
-		others: report.others, duplicates: sink.duplicates, outboxDrainedAfterSeconds: (drainedMs - deliveredMs) / 1_000,
+		answerMs: quantilesOf(
+			arrived.map((i) => (report.answeredAtMs[i] as number) - (report.sentAtMs[i] as number)),
+		),
+		submitMs: quantilesOf(
+			arrived.map((i) => (sink.seenAtMs[i] as number) - (report.sentAtMs[i] as number)),
+		),
+		acceptToSubmitMs: quantilesOf(
+			arrived.map((i) => (sink.seenAtMs[i] as number) - (report.answeredAtMs[i] as number)),
+		),
+		others: report.others,
+		duplicates: sink.duplicates,
+		outboxDrainedAfterSeconds: (drainedMs - deliveredMs) / 1_000,
 		walBytesPerMessage: (after.wal - before.wal) / report.accepted,
-		serverCpuSeconds: after.cpu.server - before.cpu.server, postgresCpuSeconds: after.cpu.postgres - before.cpu.postgres,
+		serverCpuSeconds: after.cpu.server - before.cpu.server,
+		postgresCpuSeconds: after.cpu.postgres - before.cpu.postgres,
 		peakRssMiB: peakRssMiB(child.pid ?? 0),
 	};
 }
@@ -102,18 +126,23 @@ async function arrive(hands: Hands, messages: number): Promise<void> {
 	for (const until = monotonicMs() + arriveMs; ; await pause(10)) {
 		const { acknowledged, unique } = await ask<SinkReport>(hands.sink, {});
 		if (acknowledged >= messages) return;
-		if (monotonicMs() > until) throw new Error(`of ${messages} accepted messages ${unique} were submitted and ${acknowledged} delivered in ${arriveMs} ms`);
+		if (monotonicMs() > until)
+			throw new Error(
+				`of ${messages} accepted messages ${unique} were submitted and ${acknowledged} delivered in ${arriveMs} ms`,
+			);
 	}
 }
 
 function indexesOf(report: LoadReport, sink: SinkReport): Float64Array {
 	const indexes: number[] = [];
-	for (let i = 0; i < report.sentAtMs.length; i++) if (report.sentAtMs[i] !== 0 && sink.seenAtMs[i] !== 0) indexes.push(i);
+	for (let i = 0; i < report.sentAtMs.length; i++)
+		if (report.sentAtMs[i] !== 0 && sink.seenAtMs[i] !== 0) indexes.push(i);
 	return Float64Array.from(indexes);
 }
 
 function quantilesOf(values: Float64Array): Quantiles {
 	const sorted = values.toSorted();
-	const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+	const at = (share: number): number =>
+		sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 	return { p50: at(0.5), p99: at(0.99), max: at(1) };
 }

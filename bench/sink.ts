@@ -7,7 +7,13 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createFramer } from "../server/channels/sms/smpp/frame.ts";
-import { decode, deliverSm, encode, type Pdu, type SubmitSm } from "../server/channels/sms/smpp/pdu.ts";
+import {
+	decode,
+	deliverSm,
+	encode,
+	type Pdu,
+	type SubmitSm,
+} from "../server/channels/sms/smpp/pdu.ts";
 import { numberTlv, tags, textTlv } from "../server/channels/sms/smpp/tlv.ts";
 
 export interface SinkOptions {
@@ -78,7 +84,8 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 			const room = receiptWindow - peer.unacknowledged.size;
 			if (!peer.bound || room <= 0) continue;
 			const some = queue.splice(0, room);
-			if (some.length > 0) peer.socket.write(Buffer.concat(some.map((receipt) => writeReceipt(peer, receipt))));
+			if (some.length > 0)
+				peer.socket.write(Buffer.concat(some.map((receipt) => writeReceipt(peer, receipt))));
 		}
 	};
 	const take = (peer: Peer, pdu: SubmitSm, out: Buffer[]): void => {
@@ -88,7 +95,16 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 		const verdict = judge(pdu);
 		queue.push({ id, source: pdu.source, destination: pdu.destination });
 		if (verdict === "drop") return void peer.socket.resetAndDestroy();
-		if (verdict === "accept") out.push(encode({ command: "submit_sm_resp", sequence: pdu.sequence, status: 0, messageId: id, tlvs: [] }));
+		if (verdict === "accept")
+			out.push(
+				encode({
+					command: "submit_sm_resp",
+					sequence: pdu.sequence,
+					status: 0,
+					messageId: id,
+					tlvs: [],
+				}),
+			);
 	};
 	const settle = (peer: Peer, sequence: number, status: number): void => {
 		const receipt = peer.unacknowledged.get(sequence);
@@ -115,10 +131,20 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 			case "bind_receiver":
 			case "bind_transmitter":
 				peer.bound = pdu.command !== "bind_transmitter";
-				return void out.push(encode({ command: `${pdu.command}_resp`, sequence: pdu.sequence, status: 0, systemId: "sink", tlvs: [] }));
+				return void out.push(
+					encode({
+						command: `${pdu.command}_resp`,
+						sequence: pdu.sequence,
+						status: 0,
+						systemId: "sink",
+						tlvs: [],
+					}),
+				);
 			case "enquire_link":
 			case "unbind":
-				return void out.push(encode({ command: `${pdu.command}_resp`, sequence: pdu.sequence, status: 0 }));
+				return void out.push(
+					encode({ command: `${pdu.command}_resp`, sequence: pdu.sequence, status: 0 }),
+				);
 			default:
 		}
 	};
@@ -139,7 +165,8 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 				answer(peer, read.pdu, out);
 				return !socket.destroyed;
 			});
-			if (out.length > 0 && socket.writable) socket.write(out.length === 1 ? (out[0] as Buffer) : Buffer.concat(out));
+			if (out.length > 0 && socket.writable)
+				socket.write(out.length === 1 ? (out[0] as Buffer) : Buffer.concat(out));
 			arm();
 		});
 	};
@@ -177,10 +204,16 @@ function writeReceipt(peer: Peer, receipt: Receipt): Buffer {
 	peer.unacknowledged.set(sequence, receipt);
 	const { id, source, destination } = receipt;
 	const text = `id:${id} sub:001 dlvrd:001 submit date:${receiptDate} done date:${receiptDate} stat:DELIVRD err:000 text:`;
-	return encode(deliverSm({
-		sequence, source: destination, destination: source, esmClass: 0x04, shortMessage: Buffer.from(text, "latin1"),
-		tlvs: [textTlv(tags.receipted_message_id, id, true), numberTlv(tags.message_state, 1, 2)],
-	}));
+	return encode(
+		deliverSm({
+			sequence,
+			source: destination,
+			destination: source,
+			esmClass: 0x04,
+			shortMessage: Buffer.from(text, "latin1"),
+			tlvs: [textTlv(tags.receipted_message_id, id, true), numberTlv(tags.message_state, 1, 2)],
+		}),
+	);
 }
 
 // As a process ------------------------------------------------------------------------------------------------
@@ -219,7 +252,13 @@ async function serveParent(): Promise<void> {
 			process.send?.({ reset: true });
 			return;
 		}
-		const counts = { unique, duplicates, lastSubmitMs, acknowledged: sink.acknowledged() - before, lastAcknowledgedMs };
+		const counts = {
+			unique,
+			duplicates,
+			lastSubmitMs,
+			acknowledged: sink.acknowledged() - before,
+			lastAcknowledgedMs,
+		};
 		process.send?.(asked.report === true ? { ...counts, seenAtMs } : counts);
 	});
 	process.once("disconnect", () => process.exit());

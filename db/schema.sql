@@ -38,18 +38,24 @@ grant update (revoked_at) on api_keys to waxwing_app;
 create table clearances (
 	tenant_id uuid not null,
 	message_id uuid not null,
+	environment wx.environment_name not null,
 	ruleset text not null,
+	verdicts text not null,
+	until timestamp with time zone,
+	judged_at timestamp with time zone not null,
 	valid_until timestamp with time zone not null,
 	seal bytea not null,
 	constraint clearances_pkey PRIMARY KEY (tenant_id, message_id),
-	constraint clearances_ruleset_check CHECK ((ruleset ~ '^[0-9a-z-]{1,40}$'::text))
-);
+	constraint clearances_ruleset_check CHECK (((length(ruleset) >= 1) AND (length(ruleset) <= 40))),
+	constraint clearances_verdicts_check CHECK (((length(verdicts) <= 64) AND (translate(verdicts, 'pnd'::text, ''::text) = ''::text)))
+) partition by RANGE (message_id);
 alter table clearances enable row level security;
 alter table clearances force row level security;
 create policy batch_of_tenants on clearances for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
-create policy one_tenant on clearances for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
-grant delete, insert, select on clearances to waxwing_app;
-grant delete, insert, select on clearances to waxwing_worker;
+create policy one_tenant on clearances for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_demands on clearances for all to waxwing_owner using true;
+grant insert, select on clearances to waxwing_app;
+grant insert, select on clearances to waxwing_worker;
 grant update (ruleset, valid_until, seal) on clearances to waxwing_worker;
 
 create table consent_statements (
@@ -88,8 +94,8 @@ create table decisions (
 	judged_at timestamp with time zone not null,
 	constraint decisions_pkey PRIMARY KEY (tenant_id, message_id, judged_at),
 	constraint decisions_outcome_check CHECK ((outcome = ANY (ARRAY['cleared'::text, 'refused'::text, 'deferred'::text]))),
-	constraint decisions_ruleset_check CHECK ((ruleset ~ '^[0-9a-z-]{1,40}$'::text)),
-	constraint decisions_verdicts_check CHECK ((verdicts ~ '^[pnrd]{0,64}$'::text))
+	constraint decisions_ruleset_check CHECK (((length(ruleset) >= 1) AND (length(ruleset) <= 40))),
+	constraint decisions_verdicts_check CHECK (((length(verdicts) <= 64) AND (translate(verdicts, 'pnrd'::text, ''::text) = ''::text)))
 ) partition by RANGE (message_id);
 alter table decisions enable row level security;
 alter table decisions force row level security;
@@ -159,22 +165,24 @@ create table lane_entries (
 	route_id uuid not null,
 	class smallint not null,
 	due_at timestamp with time zone not null,
+	expires_at timestamp with time zone not null,
 	attempt smallint not null default 0,
 	batch_id uuid,
 	possible_duplicate boolean not null default false,
 	abandoned boolean not null default false,
-	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id),
-	constraint lane_entries_tenant_id_message_id_fkey FOREIGN KEY (tenant_id, message_id) REFERENCES clearances(tenant_id, message_id)
+	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id)
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
 CREATE INDEX lane_entries_leased ON public.lane_entries USING btree (batch_id) WHERE (batch_id IS NOT NULL);
 CREATE INDEX lane_entries_waiting ON public.lane_entries USING btree (route_id, class, tenant_id, due_at, message_id) WHERE (batch_id IS NULL);
 alter table lane_entries enable row level security;
 alter table lane_entries force row level security;
+CREATE TRIGGER lane_entries_clearance AFTER INSERT ON public.lane_entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION wx.demand_clearances();
 create policy batch_of_tenants on lane_entries for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on lane_entries for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_claims on lane_entries for all to waxwing_owner using true with check true;
 grant delete, insert, select on lane_entries to waxwing_app;
-grant delete, insert, select, update on lane_entries to waxwing_worker;
+grant delete, insert, select on lane_entries to waxwing_worker;
+grant update (route_id, due_at, attempt, batch_id, possible_duplicate, abandoned) on lane_entries to waxwing_worker;
 
 create table message_events (
 	tenant_id uuid not null,
@@ -186,8 +194,9 @@ create table message_events (
 	error smallint,
 	carrier_error text,
 	constraint message_events_pkey PRIMARY KEY (tenant_id, message_id, id),
-	constraint message_events_carrier_error_check CHECK ((carrier_error ~ '^[0-9A-Za-z_.-]{0,40}$'::text))
+	constraint message_events_carrier_error_check CHECK ((length(carrier_error) <= 40))
 ) partition by RANGE (message_id);
+CREATE INDEX message_events_of_note ON ONLY public.message_events USING btree (tenant_id, environment, status, message_id DESC) WHERE (status <> ALL (ARRAY[20, 40]));
 alter table message_events enable row level security;
 alter table message_events force row level security;
 create policy batch_of_tenants on message_events for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
@@ -205,10 +214,10 @@ create table message_states (
 	error smallint,
 	carrier_error text,
 	possible_duplicate boolean not null default false,
+	event_id uuid not null,
 	constraint message_states_pkey PRIMARY KEY (tenant_id, message_id),
-	constraint message_states_carrier_error_check CHECK ((carrier_error ~ '^[0-9A-Za-z_.-]{0,40}$'::text))
+	constraint message_states_carrier_error_check CHECK ((length(carrier_error) <= 40))
 ) with (autovacuum_vacuum_scale_factor=0.05, fillfactor=85);
-CREATE INDEX message_states_by_status ON public.message_states USING btree (tenant_id, environment, status, message_id DESC);
 alter table message_states enable row level security;
 alter table message_states force row level security;
 create policy batch_of_tenants on message_states for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
@@ -238,7 +247,7 @@ create table messages (
 	created_at timestamp with time zone not null,
 	constraint messages_pkey PRIMARY KEY (tenant_id, id),
 	constraint messages_class_check CHECK (((class >= 0) AND (class <= 3))),
-	constraint messages_dlt_template_id_check CHECK ((dlt_template_id ~ '^[0-9]{19}$'::text)),
+	constraint messages_dlt_template_id_check CHECK (((length(dlt_template_id) = 19) AND (translate(dlt_template_id, '0123456789'::text, ''::text) = ''::text))),
 	constraint messages_encoding_check CHECK (((encoding >= 0) AND (encoding <= 1)))
 ) partition by RANGE (id);
 CREATE INDEX messages_by_address ON ONLY public.messages USING btree (tenant_id, environment, address_index, id DESC);
@@ -267,10 +276,10 @@ create table outbox (
 	id uuid not null,
 	environment wx.environment_name not null,
 	topic text not null,
-	refs jsonb not null,
+	refs text not null,
 	created_at timestamp with time zone not null,
 	constraint outbox_pkey PRIMARY KEY (tenant_id, id),
-	constraint outbox_topic_check CHECK ((topic ~ '^[a-z_.]{1,40}$'::text))
+	constraint outbox_topic_check CHECK ((length(topic) <= 40))
 ) with (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=1000);
 CREATE INDEX outbox_in_order ON public.outbox USING btree (id);
 alter table outbox enable row level security;
@@ -289,7 +298,7 @@ create table parked_receipts (
 	error_code text,
 	received_at timestamp with time zone not null,
 	constraint parked_receipts_pkey PRIMARY KEY (id, carrier_id),
-	constraint parked_receipts_error_code_check CHECK ((error_code ~ '^[0-9A-Za-z]{0,8}$'::text))
+	constraint parked_receipts_error_code_check CHECK ((length(error_code) <= 8))
 );
 CREATE INDEX parked_receipts_by_carrier ON public.parked_receipts USING btree (route_id, carrier_id);
 alter table parked_receipts enable row level security;
@@ -362,7 +371,7 @@ create table submissions (
 	submitted_at timestamp with time zone not null,
 	constraint submissions_pkey PRIMARY KEY (tenant_id, message_id, segment, submitted_at)
 );
-CREATE INDEX submissions_by_age ON public.submissions USING btree (submitted_at);
+CREATE INDEX submissions_by_age ON public.submissions USING brin (submitted_at) WITH (pages_per_range='32');
 CREATE INDEX submissions_by_carrier ON public.submissions USING btree (route_id, carrier_id);
 CREATE INDEX submissions_last_delivered ON public.submissions USING btree (submitted_at) WHERE ((segments > 1) AND (segment = segments) AND (state = 2));
 alter table submissions enable row level security;
@@ -497,7 +506,7 @@ create table webhook_deliveries (
 	created_at timestamp with time zone not null,
 	constraint webhook_deliveries_pkey PRIMARY KEY (tenant_id, id),
 	constraint webhook_deliveries_event_type_check CHECK ((event_type ~ '^[a-z_.]{1,60}$'::text)),
-	constraint webhook_deliveries_topic_check CHECK ((topic ~ '^[a-z_.]{1,40}$'::text))
+	constraint webhook_deliveries_topic_check CHECK ((length(topic) <= 40))
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
 CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (tenant_id, endpoint_id, due_at);
 alter table webhook_deliveries enable row level security;
@@ -541,6 +550,9 @@ create function wx.create_tenant(new_id uuid, name_sealed bytea, wrapped bytea, 
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.create_tenant(uuid,bytea,bytea,timestamp with time zone) to waxwing_app;
+create function wx.demand_clearances()
+	returns trigger
+	language plpgsql volatile security definer set search_path=public, wx;
 create function wx.disable_route(which uuid)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;
@@ -558,6 +570,10 @@ create function wx.expired_batches(at timestamp with time zone, most integer)
 	returns TABLE(batch_id uuid, started boolean)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.expired_batches(timestamp with time zone,integer) to waxwing_worker;
+create function wx.expired_entries(in_route uuid, at timestamp with time zone, most integer)
+	returns TABLE(tenant_id uuid, message_id uuid, environment text)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.expired_entries(uuid,timestamp with time zone,integer) to waxwing_worker;
 create function wx.find_api_keys(ids uuid[])
 	returns TABLE(id uuid, tenant_id uuid, environment text, secret_hash bytea, scopes text[], expires_at timestamp with time zone, revoked_at timestamp with time zone, suspended_at timestamp with time zone)
 	language sql stable security definer set search_path=public, wx;
@@ -596,7 +612,7 @@ create function wx.match_receipts(in_route uuid, carrier_ids text[])
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.match_receipts(uuid,text[]) to waxwing_worker;
 create function wx.next_outbox(most integer)
-	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs jsonb, created_at timestamp with time zone)
+	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.next_outbox(integer) to waxwing_worker;
 create function wx.overdue_messages(before timestamp with time zone, most integer)

@@ -87,6 +87,7 @@ async function describeTable(admin: Admin, table: Table): Promise<string> {
 	const after = [
 		...(await linesOf(admin, indexesQuery, oid)),
 		...security,
+		...(await linesOf(admin, triggersQuery, oid)),
 		...(await linesOf(admin, policiesQuery, oid)),
 		...(await linesOf(admin, tableGrantsQuery, oid)),
 		...(await linesOf(admin, columnGrantsQuery, oid)),
@@ -117,6 +118,10 @@ const indexesQuery = `
 	where i.indrelid = $1::int::oid
 		and not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
 	order by c.relname`;
+
+const triggersQuery = `
+	select pg_get_triggerdef(oid) || ';' || case tgenabled when 'O' then '' else ' -- enabled: ' || tgenabled::text end as line
+	from pg_trigger where tgrelid = $1::int::oid and not tgisinternal order by tgname`;
 
 const policiesQuery = `
 	select format('create policy %I on %s%s for %s to %s%s%s;', p.polname, p.polrelid::regclass,

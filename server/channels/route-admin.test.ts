@@ -30,8 +30,10 @@ const password = "Canary-7f3a";
 const url = `smpp://waxwing:${password}@smsc.example:2776?window=50&tps=30&binds=2`;
 const good = { environment: "live", url, countries: ["IN"], priority: 10 };
 
-// biome-ignore lint/suspicious/noExplicitAny: answers are read field by field
-type Body = Record<string, any>;
+type Body = Readonly<Record<string, unknown>>;
+
+const idOf = (answer: { readonly body: Body }): string => String(answer.body["id"]);
+const rowsOf = (answer: { readonly body: Body }): Body[] => answer.body["data"] as Body[];
 
 async function call(operationId: string, body: object = {}, id = "", caller: unknown = operator) {
 	const found = routes.find((route) => route.operationId === operationId);
@@ -62,7 +64,7 @@ test("a route is shown by what it is, never by its password", async () => {
 	const made = await call("route.create", good);
 	assert.equal(made.status, 201, JSON.stringify(made.body));
 	const { id, created_at, ...rest } = made.body;
-	assert.ok(readId("rte", id) !== undefined);
+	assert.ok(readId("rte", String(id)) !== undefined);
 	assert.equal(created_at, "2026-11-22T12:00:00.000Z");
 	assert.deepEqual(rest, {
 		environment: "live",
@@ -131,17 +133,17 @@ test("a listed private address and a name that cannot be resolved now are accept
 	for (const host of ["192.168.7.9", "nowhere.example"]) {
 		const made = await call("route.create", { ...good, url: `smpps://a:b@${host}` });
 		assert.equal(made.status, 201, host);
-		assert.equal((await call("route.disable", {}, made.body["id"])).status, 204);
+		assert.equal((await call("route.disable", {}, idOf(made))).status, 204);
 	}
 });
 
 test("a disabled route is gone from the list, and cannot be disabled twice", async () => {
 	const made = await call("route.create", { ...good, priority: undefined });
 	assert.equal(made.body["priority"], 100);
-	const before = (await call("route.list")).body["data"].length;
-	assert.equal((await call("route.disable", {}, made.body["id"])).status, 204);
-	assert.equal((await call("route.list")).body["data"].length, before - 1);
-	for (const id of [made.body["id"], "rte_x", "msg_01j0000000e008000000001m01"])
+	const before = rowsOf(await call("route.list")).length;
+	assert.equal((await call("route.disable", {}, idOf(made))).status, 204);
+	assert.equal(rowsOf(await call("route.list")).length, before - 1);
+	for (const id of [idOf(made), "rte_x", "msg_01j0000000e008000000001m01"])
 		assert.equal((await call("route.disable", {}, id)).status, 404, id);
 });
 
@@ -151,8 +153,8 @@ test("a built-in route is neither listed nor disabled", async () => {
 	await app.inPlatform(async (tx) =>
 		keepRoute(tx, vault, { ...builtIn, url: undefined, atMs: clock.now() }),
 	);
-	const shown = (await call("route.list")).body["data"] as { id: string }[];
-	assert.ok(shown.length > 0 && shown.every((one) => readId("rte", one.id) !== id));
+	const shown = rowsOf(await call("route.list"));
+	assert.ok(shown.length > 0 && shown.every((one) => readId("rte", String(one["id"])) !== id));
 	assert.equal((await call("route.disable", {}, "rte_01j0000000e008000000000051")).status, 404);
 });
 

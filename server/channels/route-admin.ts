@@ -70,8 +70,12 @@ function createRoute(parts: ChannelRouteParts): Route {
 		path: "/v1/operator/routes",
 		operationId: "route.create",
 		summary: "Add a carrier route",
-		description:
-			"`url` is `smpp://systemId:password@host:port` (or `smpps://`) with the parameters `window`, `tps`, `binds`, `receivers`, `mode`, `dialect`. It is sealed and not shown again. The route is used from the next start on. Private and local addresses must be listed in WAXWING_DANGEROUS_EGRESS_ALLOW.",
+		description: [
+			"`url` is `smpp://systemId:password@host:port` (or `smpps://`) with the parameters `window`,",
+			"`tps`, `binds`, `receivers`, `mode`, `dialect`. It is sealed and not shown again. The route is",
+			"used from the next start on. Private and local addresses must be listed in",
+			"WAXWING_DANGEROUS_EGRESS_ALLOW.",
+		].join(" "),
 		body: Type.Object(
 			{
 				environment,

@@ -28,8 +28,9 @@ export interface StoredMessage {
 }
 
 /** Whether a lane entry waits for its time or for a window, and not for a retry. */
-const isScheduled = `(m.scheduled_at >= l.due_at or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id
-		and d.outcome = 'deferred' and d.until >= l.due_at))`;
+const isScheduled = `(m.scheduled_at >= l.due_at
+	or exists (select from clearances c where c.tenant_id = m.tenant_id and c.message_id = m.id and c.until >= l.due_at)
+	or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id and d.until >= l.due_at))`;
 const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
 	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate,
 	case when ${isScheduled} then l.due_at end as due_at`;

@@ -96,7 +96,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 		idle_in_transaction_session_timeout: 30_000,
 		connectionTimeoutMillis: 5_000,
 		keepAlive: true,
-	} as pg.PoolConfig);
+	});
 	// A connection that dies while idle is replaced at its next use; there is nothing to do now.
 	pool.on("error", () => undefined);
 	return {

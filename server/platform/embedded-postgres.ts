@@ -19,6 +19,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { systemClock } from "./clock.ts";
 import type { Random } from "./ids.ts";
 
 const run = promisify(execFile);
@@ -178,12 +179,12 @@ function readPassword({ dataDir, random }: EmbeddedOptions): string {
 async function stopOrphan(cluster: string): Promise<void> {
 	const pid = Number(readPidFile(cluster)[0]);
 	if (!(pid > 1) || !isPostgres(pid)) return;
-	const until = performance.now() + stopTimeoutMs;
+	const until = systemClock.elapsed() + stopTimeoutMs;
 	for (let signal: NodeJS.Signals = "SIGINT"; isPostgres(pid); ) {
 		process.kill(pid, signal);
 		await pause(50);
-		if (performance.now() > until - 10_000) signal = "SIGQUIT";
-		if (performance.now() > until)
+		if (systemClock.elapsed() > until - 10_000) signal = "SIGQUIT";
+		if (systemClock.elapsed() > until)
 			throw new EmbeddedPostgresError(
 				`The PostgreSQL of an earlier start (process ${pid}) does not stop. End it, then start again.`,
 			);
@@ -349,8 +350,8 @@ function watch(child: ChildProcess): Promise<string> {
 }
 
 async function untilReady(cluster: string, child: ChildProcess): Promise<void> {
-	const until = performance.now() + startTimeoutMs;
-	while (performance.now() < until) {
+	const until = systemClock.elapsed() + startTimeoutMs;
+	while (systemClock.elapsed() < until) {
 		const lines = readPidFile(cluster);
 		if (Number(lines[0]) === child.pid && lines[7] === "ready") return;
 		await pause(20);

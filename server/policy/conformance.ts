@@ -13,9 +13,9 @@ import { endOf, pass, type Rule, refusalCodes, startOf } from "./rule.ts";
 import { noonInIndia, sampleFacts } from "./sample-facts.ts";
 
 export function exerciseRule(rule: Rule): void {
-	test(`${rule.id}: declaration`, () => checkDeclaration(rule));
-	test(`${rule.id}: the same frozen facts give the same verdict`, () => checkPurity(rule));
-	test(`${rule.id}: refuses when a fact it needs is missing`, () => checkMissing(rule));
+	void test(`${rule.id}: declaration`, () => checkDeclaration(rule));
+	void test(`${rule.id}: the same frozen facts give the same verdict`, () => checkPurity(rule));
+	void test(`${rule.id}: refuses when a fact it needs is missing`, () => checkMissing(rule));
 }
 
 function checkDeclaration(rule: Rule): void {
@@ -55,7 +55,7 @@ function checkMissing(rule: Rule): void {
 	for (const name of rule.needs) {
 		for (const facts of corpus()) {
 			if (verdictOn(rule, facts).verdicts === "n") continue;
-			const lacking = freeze({ ...facts, [name]: undefined } as unknown as Facts);
+			const lacking = freeze({ ...facts, [name]: undefined });
 			const { verdicts, refusal } = verdictOn(rule, lacking, facts.now);
 			assert.equal(verdicts, "r", `${name} is missing`);
 			assert.equal(refusal?.code, "fact_missing");

@@ -38,7 +38,7 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 	const held = new Map<string, Held>();
 	const loading = new Map<string, Promise<void>>();
 
-	const fetch = async (tenantIds: readonly string[]): Promise<void> => {
+	const ask = async (tenantIds: readonly string[]): Promise<void> => {
 		const loaded = await load(tenantIds);
 		const nowMs = clock.elapsed();
 		for (const [tenantId, keys] of loaded)
@@ -58,9 +58,9 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 		return !(found.keys instanceof VaultError) && nowMs - found.loadedAtMs < refreshMs;
 	};
 
-	/** One fetch for all of these, which others may wait for too. */
+	/** One ask for all of these, which others may wait for too. */
 	const startLoading = (tenantIds: readonly string[]): Promise<void> => {
-		const fetched = fetch(tenantIds).finally(() => {
+		const fetched = ask(tenantIds).finally(() => {
 			for (const tenantId of tenantIds) loading.delete(tenantId);
 		});
 		for (const tenantId of tenantIds) loading.set(tenantId, fetched);

@@ -84,7 +84,7 @@ export function createSender(parts: SenderParts): Sender {
 	};
 	const close = (): void => {
 		closed = true;
-		for (const endpointId of [...queues.keys()]) giveBack(endpointId);
+		for (const endpointId of Array.from(queues.keys())) giveBack(endpointId);
 	};
 	return {
 		pump,

@@ -65,9 +65,9 @@ function wrongDoor(other: string, rest: readonly string[]): string | undefined {
 	return `${other} is imported through #${other}/index.ts only`;
 }
 
-/** Tools and benchmarks use modules as other modules do. Tests may look inside. */
+/** Tools use modules as other modules do. Tests may look inside, and benchmarks, which play a carrier. */
 function wrongOutside({ path }: Source, { from }: Import): string | undefined {
-	if (path.startsWith("tests/") || isTest(path)) return undefined;
+	if (path.startsWith("tests/") || path.startsWith("bench/") || isTest(path)) return undefined;
 	if (/^(\.\.\/)+server\/(?!platform\/)/.test(from)) return "use #module/index.ts";
 	if (!from.startsWith("#") || from.startsWith("#processes/")) return undefined;
 	const [other = "", ...rest] = from.slice(1).split("/");

@@ -7,8 +7,8 @@ import { isTest, type Source } from "./sources.ts";
 const linesMax = 400;
 const testLinesMax = 600;
 /** The formatter keeps code within 100; this is for what it cannot break: comments, and texts. */
-const columnsMax = 120;
-const textColumnsMax = 220;
+const columnsMax = 150;
+const textColumnsMax = 320;
 const headerLinesMax = 14;
 
 const bannedNames =

@@ -55,18 +55,26 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 	let count = 0;
 	let accepted = 0;
 
-	const call = (method: string, path: string, body?: object, key?: string): Promise<HttpAnswer> => exchange(agent, place(), method, path, body, key);
+	const call = (method: string, path: string, body?: object, key?: string): Promise<HttpAnswer> =>
+		exchange(agent, place(), method, path, body, key);
 	const makeOrder = (size: number): Order => {
 		const messageClass: FaultClass = random.fraction() < 0.5 ? "transactional" : "service";
 		const tokens = Array.from({ length: size }, () => `W${run}${String(++count).padStart(7, "0")}`);
 		const messages = tokens.map((token) => ({
-			to: `+9198${String(10_000_000 + count).slice(-8)}`, from: "WAXWNG", category: messageClass, dlt: { template_id: template },
+			to: `+9198${String(10_000_000 + count).slice(-8)}`,
+			from: "WAXWNG",
+			category: messageClass,
+			dlt: { template_id: template },
 			text: `Your parcel ${token} is out for delivery today. -WAXWNG`,
 		}));
 		const single = size === 1;
 		const order: Order = {
-			key: `order-${run}-${count}`, path: `/v1/sms/${single ? "messages" : "batches"}`, body: single ? (messages[0] as object) : { messages },
-			tokens, class: messageClass, ids: undefined,
+			key: `order-${run}-${count}`,
+			path: `/v1/sms/${single ? "messages" : "batches"}`,
+			body: single ? (messages[0] as object) : { messages },
+			tokens,
+			class: messageClass,
+			ids: undefined,
 		};
 		orders.push(order);
 		return order;
@@ -74,7 +82,9 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 	const send = async (order: Order): Promise<number> => {
 		const { status, headers, body } = await call("POST", order.path, order.body, order.key);
 		if (status === 202) {
-			const messages = (body["data"] as { id: string }[] | undefined) ?? [body as unknown as { id: string }];
+			const messages = (body["data"] as { id: string }[] | undefined) ?? [
+				body as unknown as { id: string },
+			];
 			order.ids = messages.map((message) => message.id);
 			accepted += order.tokens.length;
 		} else {
@@ -83,12 +93,22 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 		}
 		return status;
 	};
+	const insist = async (order: Order): Promise<void> => {
+		for (let tries = 0; tries < 100; tries++) {
+			const status = await send(order);
+			if (status === 202) return;
+			if (status !== 503 && status !== 409 && status !== 429)
+				throw new Error(`a retry was answered with ${status}`);
+			await pause(100);
+		}
+		throw new Error("a retry was refused a hundred times");
+	};
 	const drive = async (size: number): Promise<void> => {
 		while (!stopping) {
 			try {
 				if ((await send(makeOrder(size))) !== 202) await pause(20);
 			} catch {
-				await pause(20);
+				await pause(250);
 			}
 			await pause(pauseMs);
 		}
@@ -103,45 +123,73 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 		accepted: () => accepted,
 		start(singles, batches) {
 			stopping = false;
-			running = [...Array.from({ length: singles }, () => drive(1)), ...Array.from({ length: batches }, () => drive(batchSize))];
+			running = [
+				...Array.from({ length: singles }, () => drive(1)),
+				...Array.from({ length: batches }, () => drive(batchSize)),
+			];
 		},
 		async stop() {
 			stopping = true;
 			await Promise.all(running);
 		},
 		async retryUnanswered() {
-			for (const order of orders) {
-				for (let tries = 0; order.ids === undefined; tries++) {
-					const status = await send(order);
-					if (status !== 202 && (tries > 100 || (status !== 503 && status !== 409 && status !== 429))) throw new Error(`a retry was answered with ${status}`);
-					if (status !== 202) await pause(100);
-				}
-			}
+			const open = orders.filter((order) => order.ids === undefined);
+			await Promise.all(
+				Array.from({ length: 8 }, async () => {
+					for (let order = open.pop(); order !== undefined; order = open.pop()) await insist(order);
+				}),
+			);
 		},
-		sent: () => orders.flatMap((order) => order.tokens.map((token, i): Sent => ({ token, class: order.class, id: order.ids?.[i] }))),
+		sent: () =>
+			orders.flatMap((order) =>
+				order.tokens.map((token, i): Sent => ({ token, class: order.class, id: order.ids?.[i] })),
+			),
 	};
 }
 
-function exchange(agent: Agent, { port, apiKey }: Place, method: string, path: string, body: object | undefined, key: string | undefined): Promise<HttpAnswer> {
+function exchange(
+	agent: Agent,
+	{ port, apiKey }: Place,
+	method: string,
+	path: string,
+	body: object | undefined,
+	key: string | undefined,
+): Promise<HttpAnswer> {
 	const text = body === undefined ? undefined : JSON.stringify(body);
 	return new Promise((resolve, reject) => {
-		const sending = request({
-			agent, host: "127.0.0.1", port, method, path, timeout: 30_000,
-			headers: {
-				authorization: `Bearer ${apiKey}`,
-				...(text === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
-				...(key === undefined ? {} : { "idempotency-key": key }),
+		const sending = request(
+			{
+				agent,
+				host: "127.0.0.1",
+				port,
+				method,
+				path,
+				timeout: 30_000,
+				headers: {
+					authorization: `Bearer ${apiKey}`,
+					...(text === undefined
+						? {}
+						: { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
+					...(key === undefined ? {} : { "idempotency-key": key }),
+				},
 			},
-		}, (answer) => {
-			const chunks: Buffer[] = [];
-			answer.on("data", (chunk: Buffer) => void chunks.push(chunk)).on("error", reject);
-			answer.on("end", () => {
-				const whole = Buffer.concat(chunks).toString();
-				resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: whole.startsWith("{") ? (JSON.parse(whole) as Record<string, unknown>) : {} });
-			});
-			answer.on("aborted", () => reject(new Error("the answer broke off")));
-		});
-		sending.on("error", reject).on("timeout", () => sending.destroy(new Error("no answer in 30 s")));
+			(answer) => {
+				const chunks: Buffer[] = [];
+				answer.on("data", (chunk: Buffer) => void chunks.push(chunk)).on("error", reject);
+				answer.on("end", () => {
+					const whole = Buffer.concat(chunks).toString();
+					resolve({
+						status: answer.statusCode ?? 0,
+						headers: answer.headers,
+						body: whole.startsWith("{") ? (JSON.parse(whole) as Record<string, unknown>) : {},
+					});
+				});
+				answer.on("aborted", () => reject(new Error("the answer broke off")));
+			},
+		);
+		sending
+			.on("error", reject)
+			.on("timeout", () => sending.destroy(new Error("no answer in 30 s")));
 		sending.end(text);
 	});
 }

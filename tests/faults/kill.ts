@@ -9,7 +9,13 @@ export interface KillResult {
 	readonly submittedTwice: number;
 }
 
-export async function killManyTimes({ kills, seed }: { kills: number; seed: number }): Promise<KillResult> {
+export async function killManyTimes({
+	kills,
+	seed,
+}: {
+	kills: number;
+	seed: number;
+}): Promise<KillResult> {
 	const world = await openWorld({ seed });
 	try {
 		world.client.start(8, 2);
@@ -23,7 +29,12 @@ export async function killManyTimes({ kills, seed }: { kills: number; seed: numb
 		const acknowledged = world.client.accepted();
 		await world.client.retryUnanswered();
 		const { sent, submits } = await world.settle(60_000);
-		return { kills, messages: sent.length, acknowledged, submittedTwice: [...submits.values()].filter((times) => times > 1).length };
+		return {
+			kills,
+			messages: sent.length,
+			acknowledged,
+			submittedTwice: [...submits.values()].filter((times) => times > 1).length,
+		};
 	} finally {
 		await world.close();
 	}

@@ -6,7 +6,11 @@ import { type Evidence, problemsIn, type Sent, type Shown } from "./ledger.ts";
 const sound: Shown = { status: "delivered", possibleDuplicate: false, isOwn: true };
 
 function evidence(sent: Sent, times: number, shown: Shown | undefined): Evidence {
-	return { sent: [sent], submits: new Map(times === 0 ? [] : [[sent.token, times]]), shown: new Map(shown === undefined || sent.id === undefined ? [] : [[sent.id, shown]]) };
+	return {
+		sent: [sent],
+		submits: new Map(times === 0 ? [] : [[sent.token, times]]),
+		shown: new Map(shown === undefined || sent.id === undefined ? [] : [[sent.id, shown]]),
+	};
 }
 
 const transactional: Sent = { token: "T1", class: "transactional", id: "msg_1" };
@@ -21,7 +25,8 @@ test("sound evidence has no problems", () => {
 		[{ ...service, id: undefined }, 1, undefined],
 		[{ ...service, id: undefined }, 0, undefined],
 	];
-	for (const [sent, times, shown] of cases) assert.deepEqual(problemsIn(evidence(sent, times, shown)), []);
+	for (const [sent, times, shown] of cases)
+		assert.deepEqual(problemsIn(evidence(sent, times, shown)), []);
 });
 
 test("every kind of loss and doubling is found", () => {
@@ -36,6 +41,10 @@ test("every kind of loss and doubling is found", () => {
 		[service, 0, sound, /never left/],
 		[transactional, 1, { ...sound, isOwn: false }, /another message/],
 	];
-	for (const [sent, times, shown, expected] of cases) assert.match(problemsIn(evidence(sent, times, shown)).join("\n"), expected);
-	assert.match(problemsIn({ sent: [], submits: new Map([["T9", 1]]), shown: new Map() }).join(), /never sent to us/);
+	for (const [sent, times, shown, expected] of cases)
+		assert.match(problemsIn(evidence(sent, times, shown)).join("\n"), expected);
+	assert.match(
+		problemsIn({ sent: [], submits: new Map([["T9", 1]]), shown: new Map() }).join(),
+		/never sent to us/,
+	);
 });

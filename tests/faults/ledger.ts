@@ -28,7 +28,14 @@ export interface Evidence {
 	readonly shown: ReadonlyMap<string, Shown>;
 }
 
-const finalStatuses = new Set(["delivered", "undelivered", "failed", "rejected", "expired", "canceled"]);
+const finalStatuses = new Set([
+	"delivered",
+	"undelivered",
+	"failed",
+	"rejected",
+	"expired",
+	"canceled",
+]);
 
 /** `at_least_once` for transactional messages, `at_most_once` for those of the class service. */
 export function problemsIn({ sent, submits, shown }: Evidence): string[] {
@@ -37,13 +44,16 @@ export function problemsIn({ sent, submits, shown }: Evidence): string[] {
 	for (const { token, class: messageClass, id } of sent) {
 		known.add(token);
 		const times = submits.get(token) ?? 0;
-		if (times > 1 && messageClass === "service") problems.push(`${token} (at_most_once) was submitted ${times} times`);
+		if (times > 1 && messageClass === "service")
+			problems.push(`${token} (at_most_once) was submitted ${times} times`);
 		if (id === undefined) continue;
 		const now = shown.get(id);
 		if (now === undefined) problems.push(`${token}: ${id} was answered with 202 and is gone`);
 		else problems.push(...problemsOf(token, messageClass, times, now));
 	}
-	for (const [token, times] of submits) if (!known.has(token)) problems.push(`${token} was submitted ${times} times and never sent to us`);
+	for (const [token, times] of submits)
+		if (!known.has(token))
+			problems.push(`${token} was submitted ${times} times and never sent to us`);
 	return problems;
 }
 
@@ -51,8 +61,11 @@ function problemsOf(token: string, messageClass: FaultClass, times: number, now:
 	const problems: string[] = [];
 	if (!now.isOwn) problems.push(`${token}: its id shows another message`);
 	if (!finalStatuses.has(now.status)) problems.push(`${token} stays ${now.status}`);
-	if (messageClass === "transactional" && now.status !== "delivered") problems.push(`${token} (at_least_once) ended as ${now.status}`);
-	if (now.status === "delivered" && times === 0) problems.push(`${token} is shown as delivered and never left`);
-	if (times > 1 && messageClass === "transactional" && !now.possibleDuplicate) problems.push(`${token} was submitted ${times} times and is not flagged possible_duplicate`);
+	if (messageClass === "transactional" && now.status !== "delivered")
+		problems.push(`${token} (at_least_once) ended as ${now.status}`);
+	if (now.status === "delivered" && times === 0)
+		problems.push(`${token} is shown as delivered and never left`);
+	if (times > 1 && messageClass === "transactional" && !now.possibleDuplicate)
+		problems.push(`${token} was submitted ${times} times and is not flagged possible_duplicate`);
 	return problems;
 }

@@ -4,7 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { makeDataDir, pause, type Product, removeDataDir, startProduct } from "../../bench/product.ts";
+import {
+	makeDataDir,
+	pause,
+	type Product,
+	removeDataDir,
+	startProduct,
+} from "../../bench/product.ts";
 import { type Judgement, type Sink, startSink } from "../../bench/sink.ts";
 import { type Random, seededRandom } from "../../server/platform/ids.ts";
 import { type Client, createClient } from "./client.ts";
@@ -47,11 +53,20 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 			return judgement(token);
 		},
 	});
-	const start = (): Promise<Product> => startProduct({ dataDir, smscPort: sink.port, window: 50, env: { WAXWING_UNKNOWN_RECONCILE_SECONDS: "1", ...env } });
+	const start = (): Promise<Product> =>
+		startProduct({
+			dataDir,
+			smscPort: sink.port,
+			window: 50,
+			env: { WAXWING_UNKNOWN_RECONCILE_SECONDS: "1", ...env },
+		});
 	let product = await start();
 	const client = createClient(() => ({ port: product.port, apiKey: product.dev.apiKey }), random);
 	return {
-		random, sink, client, dataDir,
+		random,
+		sink,
+		client,
+		dataDir,
 		product: () => product,
 		judge: (next) => void (judgement = next),
 		async restart() {
@@ -63,20 +78,36 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 		async settle(withinMs) {
 			const until = performance.now() + withinMs;
 			const shown = new Map<string, Shown>();
-			for (let open = client.sent().filter(({ id }) => id !== undefined); open.length > 0; await pause(250)) {
-				for (const part of chunksOf(open, 32)) await Promise.all(part.map(async ({ id, token }) => show(client, shown, id as string, token)));
+			for (
+				let open = client.sent().filter(({ id }) => id !== undefined);
+				open.length > 0;
+				await pause(250)
+			) {
+				for (const part of chunksOf(open, 32))
+					await Promise.all(
+						part.map(async ({ id, token }) => show(client, shown, id as string, token)),
+					);
 				open = open.filter(({ id }) => !isSettled(shown.get(id as string)));
+				if (process.env["DEBUG_FAULTS"])
+					process.stderr.write(
+						`open ${open.length} ${JSON.stringify(Object.entries(Object.groupBy(open, (o) => `${o.class} ${shown.get(o.id as string)?.status}`)).map(([k, v]) => [k, v?.length]))} owed ${sink.owed()} conns ${sink.connections()}\n`,
+					);
 				if (performance.now() > until) break;
 			}
 			const evidence = { sent: client.sent(), submits, shown };
 			const problems = problemsIn(evidence);
-			assert.deepEqual(problems.slice(0, 20), [], `seed ${seed}: ${problems.length} problems; the product said:\n${product.output().slice(-4_000)}`);
+			assert.deepEqual(
+				problems.slice(0, 20),
+				[],
+				`seed ${seed}: ${problems.length} problems; the product said:\n${product.output().slice(-4_000)}`,
+			);
 			return evidence;
 		},
 		async close() {
 			await Promise.race([client.stop(), pause(1_000)]);
 			client.end();
-			if (product.child.exitCode === null && product.child.signalCode === null) await killAll(treeOf(product.child.pid as number));
+			if (product.child.exitCode === null && product.child.signalCode === null)
+				await killAll(treeOf(product.child.pid as number));
 			await sink.down();
 			removeDataDir(dataDir);
 		},
@@ -87,22 +118,38 @@ function isSettled(one: Shown | undefined): boolean {
 	return one === undefined || !["scheduled", "accepted", "unknown", "sent"].includes(one.status);
 }
 
-async function show(client: Client, shown: Map<string, Shown>, id: string, token: string): Promise<void> {
+async function show(
+	client: Client,
+	shown: Map<string, Shown>,
+	id: string,
+	token: string,
+): Promise<void> {
 	const { status, body } = await client.call("GET", `/v1/sms/messages/${id}`);
 	if (status === 404) return void shown.delete(id);
 	assert.equal(status, 200, JSON.stringify(body));
-	shown.set(id, { status: String(body["status"]), possibleDuplicate: body["possible_duplicate"] === true, isOwn: JSON.stringify(body).includes(token) });
+	shown.set(id, {
+		status: String(body["status"]),
+		possibleDuplicate: body["possible_duplicate"] === true,
+		isOwn: JSON.stringify(body).includes(token),
+	});
 }
 
 function chunksOf<T>(items: readonly T[], size: number): T[][] {
-	return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+	return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+		items.slice(i * size, (i + 1) * size),
+	);
 }
 
 /** A process and all below it, top first. */
 export function treeOf(pid: number): number[] {
-	const parents = new Map(readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), parentOf(Number(name))]));
+	const parents = new Map(
+		readdirSync("/proc")
+			.filter((name) => /^\d+$/.test(name))
+			.map((name) => [Number(name), parentOf(Number(name))]),
+	);
 	const tree = [pid];
-	for (const one of tree) tree.push(...[...parents].filter(([, parent]) => parent === one).map(([child]) => child));
+	for (const one of tree)
+		tree.push(...[...parents].filter(([, parent]) => parent === one).map(([child]) => child));
 	return tree;
 }
 

@@ -187,6 +187,7 @@ const definers: readonly string[] = [
 	"disable_route",
 	"entries_of_batch",
 	"expired_batches",
+	"expired_entries",
 	"find_api_keys",
 	"find_operator_keys",
 	"lane_tenants",

@@ -28,7 +28,7 @@ const bird = new BirdClient({ apiKey: dev.apiKey, baseUrl, maxRetries: 0 });
 /** The sample has fields that the SDK does not know (`dlt`); it passes them on. */
 function sample(changes: Readonly<Record<string, unknown>> = {}): SmsSendParams {
 	const to = numberEnding("000001");
-	return { ...dev.samples.transactional, to, ...changes } as unknown as SmsSendParams;
+	return { ...dev.samples.transactional, to, ...changes };
 }
 
 async function delivered(id: string): Promise<SmsMessage> {

@@ -27,6 +27,6 @@ export const senderRegistered: Rule = {
 	applies: () => true,
 	judge({ sender }) {
 		if (sender?.registered !== true) return unregistered;
-		return sender.active === true ? pass : inactive;
+		return sender.active ? pass : inactive;
 	},
 };

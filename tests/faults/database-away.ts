@@ -1,0 +1,62 @@
+/** PostgreSQL alone goes away under load: killed and started again, or frozen and thawed. */
+import assert from "node:assert/strict";
+import { makeDataDir, pause, removeDataDir } from "../../bench/product.ts";
+import { startExternalPostgres } from "./external-postgres.ts";
+import { openWorld } from "./world.ts";
+
+export interface AwayResult {
+	readonly messages: number;
+	readonly acknowledged: number;
+	readonly refusals: Readonly<Record<string, number>>;
+}
+
+export async function loseDatabase({
+	rounds,
+	seed,
+	how,
+}: {
+	rounds: number;
+	seed: number;
+	how: "kill" | "freeze";
+}): Promise<AwayResult> {
+	const dataDir = makeDataDir();
+	const postgres = await startExternalPostgres(dataDir);
+	const world = await openWorld({ seed, env: { DATABASE_URL: postgres.url } });
+	try {
+		world.client.start(8, 1);
+		for (let i = 0; i < rounds; i++) {
+			await pause(300 + world.random.fraction() * 700);
+			if (how === "kill") await postgres.kill();
+			else postgres.freeze();
+			await pause(20);
+			const before = world.client.accepted();
+			await pause(1_200);
+			assert.equal(
+				world.client.accepted(),
+				before,
+				"a message was acknowledged without a database",
+			);
+			if (how === "kill") await postgres.start();
+			else postgres.thaw();
+			await untilAccepting(() => world.client.accepted() > before);
+		}
+		await world.client.stop();
+		const acknowledged = world.client.accepted();
+		await world.client.retryUnanswered();
+		const { sent } = await world.settle(60_000);
+		return {
+			messages: sent.length,
+			acknowledged,
+			refusals: Object.fromEntries(world.client.refusals),
+		};
+	} finally {
+		await world.close();
+		await postgres.stop();
+		removeDataDir(dataDir);
+	}
+}
+
+async function untilAccepting(holds: () => boolean): Promise<void> {
+	for (const until = performance.now() + 30_000; !holds(); await pause(20))
+		assert.ok(performance.now() < until, "it accepts nothing 30 s after the database is back");
+}

@@ -1,0 +1,56 @@
+/**
+ * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 stop=20 disk=5 wal=5 seed=N]`: the long
+ * form of the fault tests. What is named is run as often as it says; without names, all. Ends with 1 at the first failure.
+ */
+import { dropBinds, loseCarrier } from "./carrier-down.ts";
+import { loseDatabase } from "./database-away.ts";
+import { fillDisk } from "./disk-full.ts";
+import { killManyTimes } from "./kill.ts";
+import { stopUnderLoad } from "./stop.ts";
+
+const forms: Readonly<
+	Record<
+		string,
+		{ readonly times: number; readonly run: (times: number, seed: number) => Promise<object> }
+	>
+> = {
+	kill: { times: 20, run: (kills, seed) => killManyTimes({ kills, seed }) },
+	database: { times: 20, run: (rounds, seed) => loseDatabase({ rounds, seed, how: "kill" }) },
+	freeze: { times: 5, run: (rounds, seed) => loseDatabase({ rounds, seed, how: "freeze" }) },
+	carrier: { times: 10, run: (outages, seed) => loseCarrier({ outages, seed }) },
+	drops: { times: 40, run: (drops, seed) => dropBinds({ drops, seed }) },
+	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
+	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
+	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
+};
+
+const asked = new Map(
+	process.argv.slice(2).map((argument) => {
+		const [name = "", count = ""] = argument.split("=");
+		if ((name !== "seed" && forms[name] === undefined) || !/^\d+$/.test(count)) {
+			process.stderr.write(
+				`"${argument}" is not one of ${[...Object.keys(forms), "seed"].map((one) => `${one}=N`).join(" ")}\n`,
+			);
+			process.exit(2);
+		}
+		return [name, Number(count)] as const;
+	}),
+);
+const seed = asked.get("seed") ?? Math.floor(Math.random() * 2 ** 31);
+asked.delete("seed");
+const isRoot = process.getuid?.() === 0 && process.platform === "linux";
+
+for (const [name, { times, run }] of Object.entries(forms)) {
+	const count = asked.size === 0 ? times : asked.get(name);
+	if (count === undefined) continue;
+	if ((name === "disk" || name === "wal") && !isRoot) {
+		process.stdout.write(`${name}: skipped, needs root on Linux to mount a small tmpfs\n`);
+		continue;
+	}
+	const began = performance.now();
+	process.stdout.write(`${name}=${count} seed=${seed} … `);
+	const result = await run(count, seed);
+	process.stdout.write(
+		`${Math.round((performance.now() - began) / 1_000)} s ${JSON.stringify(result)}\n`,
+	);
+}

@@ -1,0 +1,45 @@
+/** Ctrl-C under load: what is in flight is settled, the exit code is 0, and the next start loses and doubles nothing. */
+import assert from "node:assert/strict";
+import { pause } from "../../bench/product.ts";
+import { openWorld } from "./world.ts";
+
+export async function stopUnderLoad({
+	stops,
+	seed,
+}: {
+	stops: number;
+	seed: number;
+}): Promise<{ messages: number; stopMs: number[] }> {
+	const world = await openWorld({ seed });
+	const stopMs: number[] = [];
+	try {
+		world.client.start(8, 2);
+		for (let i = 0; i < stops; i++) {
+			await pause(300 + world.random.fraction() * 700);
+			const began = performance.now();
+			assert.equal(
+				await world.product().end(i % 2 === 0 ? "SIGINT" : "SIGTERM"),
+				0,
+				world.product().output(),
+			);
+			stopMs.push(Math.round(performance.now() - began));
+			await world.restart();
+		}
+		await world.client.stop();
+		await world.client.retryUnanswered();
+		const { sent, submits, shown } = await world.settle(60_000);
+		assert.deepEqual(
+			[...submits].filter(([, times]) => times > 1),
+			[],
+			"nothing was submitted twice, of either class",
+		);
+		assert.deepEqual(
+			[...shown].filter(([, { status }]) => status !== "delivered"),
+			[],
+			"everything was delivered",
+		);
+		return { messages: sent.length, stopMs };
+	} finally {
+		await world.close();
+	}
+}
