@@ -35,20 +35,7 @@ async function sources(client: pg.Client): Promise<Source[]> {
 			columns: ["id", "owner", "lease_until"],
 			query: "select distinct batch_id, batch_id, now() + interval '1 day' from bench_ids",
 		},
-		{
-			table: "lane_entries",
-			columns: [
-				"tenant_id",
-				"message_id",
-				"environment",
-				"route_id",
-				"class",
-				"due_at",
-				"batch_id",
-			],
-			query:
-				"select k.tenant_id, k.new_id, m.environment, s.route_id, m.class, m.created_at, k.batch_id from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.old_id order by k.new_id",
-		},
+		await laneEntries(client),
 		{
 			table: "outbox",
 			columns: ["tenant_id", "id", "environment", "topic", "refs", "created_at"],
@@ -60,17 +47,25 @@ async function sources(client: pg.Client): Promise<Source[]> {
 
 /** A table's rows of the chosen messages under their new ids, whatever its other columns are. */
 async function renamed(client: pg.Client, table: string, id: string): Promise<Source> {
-	const { rows } = await client.query<{ name: string }>(
-		"select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1 order by ordinal_position",
-		[table],
-	);
-	const columns = rows.map(({ name }) => name);
+	const columns = await columnsOf(client, table);
 	const shown = columns.map((name) => (name === id ? "k.new_id" : `t.${name}`)).join(", ");
-	return {
-		table,
-		columns,
-		query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id`,
-	};
+	return { table, columns, query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id` };
+}
+
+/** The entries are gone when their messages have left: made again from the messages and their submissions. */
+async function laneEntries(client: pg.Client): Promise<Source> {
+	const made: Readonly<Record<string, string>> = { message_id: "k.new_id", batch_id: "k.batch_id", route_id: "s.route_id", due_at: "m.created_at" };
+	const ofMessages = new Set(await columnsOf(client, "messages"));
+	const columns = (await columnsOf(client, "lane_entries")).filter((name) => made[name] !== undefined || ofMessages.has(name));
+	const shown = columns.map((name) => made[name] ?? `m.${name}`).join(", ");
+	const query = `select ${shown} from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id
+		join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.old_id order by k.new_id`;
+	return { table: "lane_entries", columns, query };
+}
+
+async function columnsOf(client: pg.Client, table: string): Promise<string[]> {
+	const { rows } = await client.query<{ name: string }>("select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1 order by ordinal_position", [table]);
+	return rows.map(({ name }) => name);
 }
 
 export async function copyRows(dataDir: string, most: number): Promise<CopyFigures> {

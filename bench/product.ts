@@ -77,7 +77,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
 	for (const stream of [child.stdout, child.stderr])
 		stream
 			?.setEncoding("utf8")
-			.on("data", (text: string) => void (output = (output + text).slice(-100_000)));
+			.on("data", (text: string) => void (output = (output + text).slice(-3_000_000)));
 	const exited = new Promise<number | string>(
 		(resolve) => void child.once("exit", (code, signal) => resolve(code ?? signal ?? "")),
 	);

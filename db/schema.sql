@@ -255,6 +255,7 @@ alter table messages enable row level security;
 alter table messages force row level security;
 create policy batch_of_tenants on messages for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on messages for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_reads on messages for all to waxwing_owner using true;
 grant insert, select on messages to waxwing_app;
 grant insert, select on messages to waxwing_worker;
 
@@ -625,7 +626,6 @@ create function wx.owners_of_senders(env text, indexes bytea[])
 grant execute on function wx.owners_of_senders(text,bytea[]) to waxwing_worker;
 create procedure wx.protect(IN target regclass, IN has_environment boolean, IN worker_too boolean)
 	language plpgsql volatile;
-grant execute on procedure wx.protect(regclass,boolean,boolean) to public;
 create function wx.purge(at timestamp with time zone, most integer)
 	returns integer
 	language plpgsql volatile security definer set search_path=public, wx;
@@ -642,6 +642,10 @@ create function wx.save_route(new_id uuid, env text, new_countries text[], new_p
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.save_route(uuid,text,text[],integer,bytea,timestamp with time zone) to waxwing_app;
+create function wx.stranded_entries(most integer)
+	returns TABLE(tenant_id uuid, message_id uuid, environment text, route_id uuid, country text, due_at timestamp with time zone, expires_at timestamp with time zone, attempt smallint, possible_duplicate boolean, abandoned boolean)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.stranded_entries(integer) to waxwing_worker;
 create function wx.suspend_tenant(which uuid, at timestamp with time zone)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;

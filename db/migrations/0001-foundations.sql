@@ -282,6 +282,7 @@ create table messages (
 ) partition by range (id);
 create index messages_by_address on messages (tenant_id, environment, address_index, id desc);
 call wx.protect('messages', true, true);
+create policy owner_reads on messages to waxwing_owner using (true);
 grant select, insert on messages to waxwing_app, waxwing_worker;
 
 -- A message that every rule in force has passed, with each rule's verdict as letters in the rule set's order
@@ -418,6 +419,16 @@ end $$;
 create function wx.expired_entries(in_route uuid, at timestamptz, most integer) returns table (tenant_id uuid, message_id uuid, environment text)
 language sql stable security definer set search_path = public, wx as $$
 	select e.tenant_id, e.message_id, e.environment::text from lane_entries e where e.batch_id is null and e.route_id = in_route and e.expires_at < at limit most
+$$;
+
+-- Entries that wait on a route that is switched off: nobody sends there any more.
+create function wx.stranded_entries(most integer)
+returns table (tenant_id uuid, message_id uuid, environment text, route_id uuid, country text, due_at timestamptz, expires_at timestamptz,
+	attempt smallint, possible_duplicate boolean, abandoned boolean)
+language sql stable security definer set search_path = public, wx as $$
+	select e.tenant_id, e.message_id, e.environment::text, e.route_id, m.country, e.due_at, e.expires_at, e.attempt, e.possible_duplicate, e.abandoned
+	from routes r join lane_entries e on e.route_id = r.id and e.batch_id is null
+	join messages m on m.tenant_id = e.tenant_id and m.id = e.message_id where not r.enabled limit most
 $$;
 
 -- Leases up to `most` due entries of one tenant's lane to a batch; returns their message ids in order.
@@ -748,13 +759,13 @@ begin
 	return total;
 end $$;
 
-revoke execute on all functions in schema wx from public;
+revoke execute on all routines in schema wx from public;
 grant execute on function wx.tenant(), wx.environment(), wx.tenants(), wx.find_api_keys(uuid[]), wx.find_operator_keys(uuid[]), wx.tenant_keys_of(uuid[]),
 	wx.create_tenant(uuid, bytea, bytea, timestamptz), wx.list_tenants(uuid, integer), wx.suspend_tenant(uuid, timestamptz),
 	wx.create_operator_key(uuid, bytea, timestamptz), wx.save_route(uuid, text, text[], integer, bytea, timestamptz), wx.disable_route(uuid),
 	wx.first_id(timestamptz) to waxwing_app;
 grant execute on function wx.tenant(), wx.environment(), wx.tenants(), wx.tenant_keys_of(uuid[]), wx.owners_of_senders(text, bytea[]),
 	wx.lane_tenants(uuid, smallint, timestamptz, integer), wx.lease_lane(uuid, smallint, uuid, timestamptz, integer, uuid),
-	wx.expired_batches(timestamptz, integer), wx.expired_entries(uuid, timestamptz, integer), wx.entries_of_batch(uuid), wx.match_receipts(uuid, text[]), wx.next_outbox(integer),
+	wx.expired_batches(timestamptz, integer), wx.expired_entries(uuid, timestamptz, integer), wx.stranded_entries(integer), wx.entries_of_batch(uuid), wx.match_receipts(uuid, text[]), wx.next_outbox(integer),
 	wx.lease_deliveries(timestamptz, timestamptz, integer, integer, uuid[], integer[], uuid, uuid), wx.overdue_messages(timestamptz, integer), wx.rematch_parked(integer), wx.quiet_segments(timestamptz, integer), wx.make_partitions(timestamptz), wx.purge(timestamptz, integer),
 	wx.first_id(timestamptz) to waxwing_worker;

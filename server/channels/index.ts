@@ -6,6 +6,7 @@ export {
 	routesMax,
 	type StoredRoute,
 } from "./route-record.ts";
+export { disableRoute } from "./route-store.ts";
 export { type Keyword, readKeyword } from "./sms/keywords.ts";
 export { type NumberRead, readNumber } from "./sms/numbers.ts";
 export { join, judgePart, referenceNumber } from "./sms/reassemble.ts";

@@ -57,6 +57,8 @@ export interface AcceptParts {
 	readonly router: Router;
 	readonly handover: Handover | undefined;
 	readonly senderIndexes: SenderIndexes;
+	/** Called after a commit that put something in the outbox. */
+	readonly onEvents: () => void;
 }
 
 /** A request in work: its rows, made before the transaction. */

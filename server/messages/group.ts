@@ -105,6 +105,7 @@ async function commitGroup(parts: AcceptParts, group: readonly Waiting[]): Promi
 			group.map((one) => one.request),
 		);
 		for (const [i, one] of group.entries()) one.resolve(answers[i] as AcceptAnswer);
+		parts.onEvents();
 	} catch (error) {
 		if (error instanceof Fault || group.length === 1) for (const one of group) one.reject(error);
 		else for (const one of group) await commitGroup(parts, [one]);

@@ -300,3 +300,27 @@ export function expiredEntries(
 ): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
 	return tx.query(expiredEntriesStatement, [routeId, atMs, most]);
 }
+
+const strandedStatement = sql(
+	"lanes.stranded",
+	`select tenant_id, message_id, environment, route_id, country, due_at, expires_at, attempt, possible_duplicate, abandoned
+	from wx.stranded_entries($1)`,
+);
+
+export interface StrandedEntry {
+	readonly tenant_id: string;
+	readonly message_id: string;
+	readonly environment: "live" | "test";
+	readonly route_id: string;
+	readonly country: string;
+	readonly due_at: Date;
+	readonly expires_at: Date;
+	readonly attempt: number;
+	readonly possible_duplicate: boolean;
+	readonly abandoned: boolean;
+}
+
+/** Entries waiting on routes that were switched off. */
+export function strandedEntries(tx: Tx, most: number): Promise<StrandedEntry[]> {
+	return tx.query<StrandedEntry>(strandedStatement, [most]);
+}

@@ -29,7 +29,7 @@ import { type Loop, startLoop } from "./loop.ts";
 import { createSenderIndexes } from "./prepare.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
-import { createRouter, type RouteEntry } from "./router.ts";
+import { createRouter, type RouteEntry, type Router } from "./router.ts";
 import { type SweepParts, sweepOften, sweepSeldom } from "./sweep.ts";
 
 export interface RouteRuntime extends RouteEntry {
@@ -49,6 +49,8 @@ export interface MessagePathParts {
 	readonly metrics: Metrics;
 	readonly routes: readonly RouteRuntime[];
 	readonly unknownReconcileMs: number;
+	/** Called after commits that put something in the outbox. */
+	readonly onEvents: () => void;
 	/** No other process works on this database: what an earlier one held can be taken at once. */
 	readonly alone: boolean;
 }
@@ -101,7 +103,7 @@ export async function startMessages(parts: MessagePathParts): Promise<MessagePat
 	});
 	openOutlets(inner, dispatcher);
 	measure(inner, dispatcher, acceptor);
-	const chores = startChores(inner, dispatcher);
+	const chores = startChores(inner, dispatcher, router);
 	return {
 		acceptor,
 		async stop(graceMs) {
@@ -179,10 +181,11 @@ function take(
 	return inner.recorder.receipt({ routeId: route.id, candidates, messageState, errorCode });
 }
 
-function startChores(inner: Inner, dispatcher: Dispatcher) {
+function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop[] {
 	const { log, lanes, recorder } = inner;
 	const sweep: SweepParts = {
 		...inner,
+		router,
 		heldIds: () => [...lanes.batchIds(), ...recorder.openIds()],
 		unservedRouteIds: () =>
 			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
@@ -212,6 +215,8 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 	let again = false;
 	for (const { id } of inner.routes) {
 		if (!isBound(inner, id)) continue;
+		// What a bind forgot to say is noticed here: a lane never waits for a wake-up alone.
+		dispatcher.wake(id);
 		for (const classNumber of classNumbers) {
 			const name = `${id}/${classNumber}`;
 			if (lanes.waiting(id, classNumber) > laneMax / 2) {

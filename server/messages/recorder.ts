@@ -5,6 +5,7 @@
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Tx } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import type { Effects } from "./effects.ts";
@@ -37,6 +38,7 @@ export interface RecorderParts {
 	readonly ids: Ids;
 	readonly clock: Clock;
 	readonly log: Log;
+	readonly onEvents: () => void;
 }
 
 export interface Recorder {
@@ -57,6 +59,8 @@ interface Inner {
 	readonly open: Map<string, number>;
 	results: Result[];
 	receipts: WaitingReceipt[];
+	/** Items of the next transaction, at most: one by one while a poisonous one is looked for. */
+	most: number;
 	writing: boolean;
 	readonly onIdle: (() => void)[];
 }
@@ -67,6 +71,7 @@ export function createRecorder(parts: RecorderParts): Recorder {
 		open: new Map(),
 		results: [],
 		receipts: [],
+		most: writeMax,
 		writing: false,
 		onIdle: [],
 	};
@@ -106,21 +111,49 @@ async function writeOut(inner: Inner): Promise<void> {
 
 async function writeSome(inner: Inner): Promise<void> {
 	const { parts, open } = inner;
-	const some = inner.results.slice(0, writeMax);
-	const news = inner.receipts.slice(0, writeMax);
+	const some = inner.results.slice(0, inner.most);
+	const news = inner.receipts.slice(0, some.length < inner.most ? inner.most : 0);
 	const done = countDown(open, some);
 	try {
 		const receipts = news.map((one) => one.receipt);
 		await parts.worker.inPlatform((tx) => writeAll(parts, tx, some, receipts, done));
 	} catch (error) {
-		inner.receipts = inner.receipts.slice(news.length);
-		await failed(parts, error, news);
+		await recover(inner, error, some, news);
 		return;
 	}
-	for (const { batchId } of some) if (batchId !== undefined) close(open, batchId);
+	inner.most = Math.min(writeMax, inner.most * 2);
+	settle(inner, some, news);
+	for (const one of news) one.resolve();
+	parts.onEvents();
+}
+
+function settle(inner: Inner, some: readonly Result[], news: readonly WaitingReceipt[]): void {
+	for (const { batchId } of some) if (batchId !== undefined) close(inner.open, batchId);
 	inner.results = inner.results.slice(some.length);
 	inner.receipts = inner.receipts.slice(news.length);
-	for (const one of news) one.resolve();
+}
+
+/**
+ * A database that is away is waited for, with the results kept and the receipts refused. What it refuses to
+ * take is tried again one by one; the one that fails alone is given up loudly, so that it cannot hold up the
+ * others: its lane entry stays, and its lease's end makes it an unknown outcome.
+ */
+async function recover(
+	inner: Inner,
+	error: unknown,
+	some: readonly Result[],
+	news: readonly WaitingReceipt[],
+): Promise<void> {
+	const isAway = error instanceof Fault;
+	inner.parts.log.error(
+		{ err: error, results: some.length, receipts: news.length },
+		"results could not be written",
+	);
+	if (isAway || some.length + news.length === 1) {
+		settle(inner, isAway ? [] : some, news);
+		for (const one of news) one.reject(error);
+		await new Promise((resolve) => void setTimeout(resolve, retryMs));
+	} else inner.most = 1;
 }
 
 /** Batches whose last parcel is among these results. */
@@ -137,16 +170,6 @@ function close(open: Map<string, number>, batchId: string): void {
 	const left = (open.get(batchId) ?? 1) - 1;
 	if (left <= 0) open.delete(batchId);
 	else open.set(batchId, left);
-}
-
-async function failed(
-	parts: RecorderParts,
-	error: unknown,
-	news: readonly WaitingReceipt[],
-): Promise<void> {
-	parts.log.error({ err: error }, "results could not be written; trying again");
-	for (const one of news) one.reject(error);
-	await new Promise((resolve) => void setTimeout(resolve, retryMs));
 }
 
 async function writeAll(

@@ -6,13 +6,14 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope } from "#platform/db.ts";
 import { Fault, type FaultDetail } from "#platform/errors.ts";
 import { type Answer, type Call, type Route, route } from "#platform/http.ts";
+import { explain } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
 import { type Draft, type MessageRequest, readDraft } from "./draft.ts";
 import type { Acceptor } from "./group.ts";
 import * as store from "./read-store.ts";
 import { renderAccepted, renderStored } from "./render.ts";
 import * as shapes from "./schemas.ts";
-import { states } from "./state.ts";
+import { errorOfNumber, states } from "./state.ts";
 
 export interface SendRouteParts {
 	readonly db: Database;
@@ -182,11 +183,22 @@ async function replay(
 					due_at: dueAt,
 				};
 		const outcome = rejected ? "refused" : (decision?.outcome ?? "cleared");
-		return [
-			{
-				...renderStored(parts.vault, scope, then, row.created_at.getTime()),
-				decision: { outcome, ...(decision?.until ? { until: decision.until.toISOString() } : {}) },
-			},
-		];
+		const shown = renderStored(parts.vault, scope, then, row.created_at.getTime());
+		return [{ ...shown, decision: replayDecision(row, decision, outcome) }];
 	});
+}
+
+function replayDecision(
+	row: store.StoredMessage,
+	decision: store.StoredDecision | undefined,
+	outcome: string,
+): Record<string, unknown> {
+	const until = decision?.until;
+	if (until !== null && until !== undefined) return { outcome, until: until.toISOString() };
+	if (outcome !== "refused") return { outcome };
+	const verdicts =
+		decision === undefined ? [] : (explain(decision.verdicts, decision.ruleset) ?? []);
+	const refusing = verdicts.find((one) => one.verdict === "refuse");
+	const reason = errorOfNumber(row.error ?? 0).says;
+	return { outcome, rule: refusing?.rule ?? null, reason, cites: refusing?.cites ?? [] };
 }

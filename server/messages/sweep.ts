@@ -4,7 +4,16 @@
  */
 import type { Effects } from "./effects.ts";
 import { leaseMs } from "./handover.ts";
-import { expiredEntries, finishEntries, renewLeases } from "./lane-store.ts";
+import {
+	expiredEntries,
+	finishEntries,
+	type ReturnedEntry,
+	renewLeases,
+	returnEntries,
+	type StrandedEntry,
+	strandedEntries,
+} from "./lane-store.ts";
+import type { Router } from "./router.ts";
 import type { RecoverParts } from "./recover.ts";
 import { recoverBatches } from "./recover.ts";
 import type { IncomingReceipt } from "./receipts.ts";
@@ -20,6 +29,7 @@ const rowsMax = 1_000;
 
 export interface SweepParts extends RecoverParts {
 	readonly owner: string;
+	readonly router: Pick<Router, "candidates">;
 	/** Batches this process holds. */
 	readonly heldIds: () => readonly string[];
 	/** Routes of this process that have no bind at present. */
@@ -83,9 +93,47 @@ async function expireUnserved(parts: SweepParts, nowMs: number): Promise<void> {
 	}
 }
 
+/** Entries of routes that were switched off move to a route that serves their country; without one they expire. */
+async function moveStranded(parts: SweepParts, nowMs: number): Promise<void> {
+	for (let moved = rowsMax; moved === rowsMax; ) {
+		moved = await parts.worker.inPlatform(async (tx) => {
+			const rows = await strandedEntries(tx, rowsMax);
+			const routed = rows.map((row) => ({
+				row,
+				routeId: parts.router.candidates(row.environment, row.country)[0],
+			}));
+			tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+			const going = routed.flatMap(({ row, routeId }) =>
+				routeId === undefined ? [] : [moveOf(row, routeId)],
+			);
+			returnEntries(tx, going);
+			const error = numberOfError("expired_waiting");
+			const ends = routed
+				.filter(({ row, routeId }) => routeId === undefined && row.expires_at.getTime() <= nowMs)
+				.map(({ row }) => transition(parts, row, states.expired.rank, error, nowMs));
+			applyTransitions(tx, nowMs, ends);
+			finishEntries(tx, ends);
+			return going.length + ends.length;
+		});
+	}
+}
+
+function moveOf(row: StrandedEntry, routeId: string): ReturnedEntry {
+	return {
+		tenantId: row.tenant_id,
+		messageId: row.message_id,
+		routeId,
+		dueAtMs: row.due_at.getTime(),
+		attempt: row.attempt,
+		possibleDuplicate: row.possible_duplicate,
+		abandoned: row.abandoned,
+	};
+}
+
 /** Every few minutes. */
 export async function sweepSeldom(parts: SweepParts): Promise<void> {
 	const nowMs = parts.clock.now();
+	await moveStranded(parts, nowMs);
 	await expireUnserved(parts, nowMs);
 	await parts.worker.inPlatform(async (tx) => {
 		const rows = await overdueMessages(tx, nowMs - newsMaxMs, rowsMax);

@@ -274,6 +274,8 @@ function commandAs(
 			`--reuid=${as.uid}`,
 			`--regid=${as.gid}`,
 			"--clear-groups",
+			// PostgreSQL asks access(2) about its files, which forgets capabilities across a change of user.
+			"--securebits=+no_setuid_fixup",
 			`--inh-caps=${cap}`,
 			`--ambient-caps=${cap}`,
 			program,

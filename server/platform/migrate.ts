@@ -73,11 +73,11 @@ async function makeRoles(admin: Admin): Promise<void> {
 		if (found.length === 0)
 			await ignoring("42710", admin.run(`create role ${role} nologin nobypassrls`));
 	}
-	const [me] = await admin.run<{ super: boolean; member: boolean }>(
-		"select rolsuper as super, pg_has_role(current_user, 'waxwing_owner', 'member') as member from pg_roles where rolname = current_user",
+	// Who is not superuser must be able to SET ROLE; since PostgreSQL 16 making a role does not give that.
+	const [me] = await admin.run<{ super: boolean }>(
+		"select rolsuper as super from pg_roles where rolname = current_user",
 	);
-	if (me?.super !== true && me?.member !== true)
-		await admin.run("grant waxwing_owner to current_user");
+	if (me?.super !== true) await admin.run("grant waxwing_owner to current_user");
 	await admin.run("grant create, usage on schema public to waxwing_owner");
 	await admin.run(
 		"do $$ begin execute format('grant create on database %I to waxwing_owner', current_database()); end $$",

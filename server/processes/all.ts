@@ -19,6 +19,11 @@ const plainErrors = [
 	RootKeyError,
 ];
 
+/** Somebody else listens where we would: the system's sentence names address and port. */
+function isPortTaken(error: unknown): boolean {
+	return (error as { code?: unknown }).code === "EADDRINUSE";
+}
+
 try {
 	const platform = await startPlatform(readConfig());
 	let stopping = false;
@@ -43,7 +48,7 @@ try {
 	process.on("SIGTERM", () => stop("Stopping.", 0));
 	void platform.failed.then((why) => stop(`${why}\nThe database has ended by itself.`, 1));
 } catch (error) {
-	const plain = plainErrors.some((kind) => error instanceof kind);
+	const plain = plainErrors.some((kind) => error instanceof kind) || isPortTaken(error);
 	tell(
 		plain
 			? (error as Error).message

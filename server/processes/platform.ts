@@ -33,6 +33,8 @@ export interface Platform {
 
 /** How long in-flight submits may take to settle at a stop. */
 const graceMs = 10_000;
+/** How long events gather before webhooks look at the outbox. */
+const gatherMs = 50;
 
 export async function startPlatform(config: Config): Promise<Platform> {
 	const onStop: (() => Promise<void> | void)[] = [];
@@ -109,7 +111,9 @@ async function openSending(config: Config, core: Core, onStop: OnStop) {
 	const routes = await openRoutes({ ...core, config, egress, sandbox: place });
 	const { unknownReconcileMs } = config;
 	const { alone } = core.databases;
-	const messages = await startMessages({ ...core, routes, unknownReconcileMs, alone });
+	const poke = { webhooks: (): void => undefined };
+	const onEvents = gathered(() => poke.webhooks());
+	const messages = await startMessages({ ...core, routes, unknownReconcileMs, alone, onEvents });
 	onStop.push(() => messages.stop(graceMs));
 	const source: EventSource = {
 		topic: "sms",
@@ -118,8 +122,20 @@ async function openSending(config: Config, core: Core, onStop: OnStop) {
 			renderEvents({ db: core.db, vault }, scope, refs as unknown as readonly EventRef[]),
 	};
 	const webhooks = startWebhooks({ ...core, db: core.worker, egress, sources: [source] });
+	poke.webhooks = webhooks.poke;
 	onStop.push(() => webhooks.stop());
 	return { sandbox, egress, routes, messages };
+}
+
+/** Calls `act` soon after the first of any number of calls: many commits a second are one wake-up. */
+function gathered(act: () => void): () => void {
+	let timer: NodeJS.Timeout | undefined;
+	return () => {
+		timer ??= setTimeout(() => {
+			timer = undefined;
+			act();
+		}, gatherMs).unref();
+	};
 }
 
 type Sending = Awaited<ReturnType<typeof openSending>>;

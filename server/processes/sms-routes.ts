@@ -4,6 +4,7 @@
  */
 import {
 	createSmppPool,
+	disableRoute,
 	keepRoute,
 	readRouteUrl,
 	readRoutes,
@@ -62,6 +63,9 @@ export async function openRoutes(parts: RouteOpening): Promise<RouteRuntime[]> {
 	else if (config.mode === "development")
 		routes.push({ id: builtIn.live, environment: "live", route: toSandbox(parts, "live") });
 	for (const { id, environment } of routes) await saveRoute(parts, id, environment);
+	// One that an earlier start had and this one has not: what waits there moves to a route that serves.
+	const unused = Object.values(builtIn).filter((id) => routes.every((route) => route.id !== id));
+	for (const id of unused) await parts.db.inPlatform((tx) => disableRoute(tx, id));
 	const builtInRoutes = routes.map(({ id, environment, route }) =>
 		runtime(parts, { id, environment, countries: ["*"], priority: builtInPriority }, route),
 	);

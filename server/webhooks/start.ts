@@ -16,6 +16,7 @@ export interface StartedWebhooks {
 }
 
 const idleMs = 200;
+const idleMaxMs = 800;
 /** After a failure, and at most between two looks. */
 const failedMs = 2_000;
 
@@ -63,7 +64,7 @@ function startLoop(
 			let wait = idleMs;
 			try {
 				if ((await step()) > 0) continue;
-				wait = Math.min(failedMs, Math.max(idleMs, 10 * (clock.elapsed() - began)));
+				wait = Math.min(idleMaxMs, Math.max(idleMs, 4 * (clock.elapsed() - began)));
 			} catch (err) {
 				log.error({ event: name, err }, "webhooks cannot work; trying again");
 				wait = failedMs;

@@ -106,7 +106,7 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 	const drive = async (size: number): Promise<void> => {
 		while (!stopping) {
 			try {
-				if ((await send(makeOrder(size))) !== 202) await pause(20);
+				if ((await send(makeOrder(size))) !== 202) await pause(200);
 			} catch {
 				await pause(250);
 			}

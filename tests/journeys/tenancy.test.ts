@@ -321,6 +321,7 @@ async function misledPlatform(db: Database, scope: Scope) {
 		...parts,
 		router: createRouter([]),
 		handover: undefined,
+		onEvents: () => undefined,
 		senderIndexes: createSenderIndexes(vault),
 	});
 	const egress = createEgress({ allow: ["127.0.0.0/8"], clock });

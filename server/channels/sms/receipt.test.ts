@@ -159,14 +159,14 @@ const read: [name: string, text: string, tlvs: Tlv[], expected: Expected][] = [
 		{ carrierId: "42", state: "delivered" },
 	],
 	[
-		"TLVs win",
-		"id:42 stat:UNDELIV err:9",
+		"TLVs win for the id and the state, the text for the carrier's own code",
+		"id:42 stat:UNDELIV err:009",
 		[
 			textTlv(tags.receipted_message_id, "tlv-1", true),
 			numberTlv(tags.message_state, 1, 2),
 			network(34),
 		],
-		{ carrierId: "tlv-1", state: "delivered", errorCode: "34" },
+		{ carrierId: "tlv-1", state: "delivered", errorCode: "009" },
 	],
 	[
 		"TLVs alone",

@@ -71,7 +71,7 @@ export function readReceipt(pdu: ReceiptPdu, options: ReceiptOptions = {}): Rece
 		carrierId,
 		state: receiptStates[messageState] ?? "unknown",
 		messageState,
-		errorCode: networkError(pdu) ?? cleanCode(fields.err),
+		errorCode: errorOf(fields.err) ?? networkError(pdu) ?? cleanCode(fields.err),
 		doneAtMs:
 			options.zoneMinutes === undefined ? undefined : time(fields.done, options.zoneMinutes),
 	};
@@ -163,6 +163,12 @@ function networkError(pdu: ReceiptPdu): string | undefined {
 	if (value?.length !== 3) return undefined;
 	const code = value.readUInt16BE(1);
 	return code === 0 ? undefined : String(code);
+}
+
+/** The text's code as the carrier documents it (`001`, `633`); the TLV has lost its zeros. */
+function errorOf(text: string): string | undefined {
+	const code = cleanCode(text);
+	return code === undefined || /^0+$/.test(code) ? undefined : code;
 }
 
 function cleanCode(text: string): string | undefined {

@@ -21,8 +21,13 @@ const catchUpMs = 20;
 const windowMs = 1_000;
 /** The rate is never lowered below one message a second. */
 const rateMin = 1;
+/**
+ * What an unlimited bind is taken to have been sending, at least, when it is throttled: on a quiet bind the
+ * count says nothing about the carrier's limit, and one refusal must not hold back the next one-time code.
+ */
+const assumedMin = 100;
 
-/** `perSecond` 0: no limit until the carrier throttles; then half of what was being sent. */
+/** `perSecond` 0: no limit until the carrier throttles; then half of what was being sent, 50 at least. */
 export function createPace(perSecond: number): Pace {
 	let full = perSecond > 0 ? perSecond : Number.POSITIVE_INFINITY;
 	let rate = full;
@@ -73,7 +78,7 @@ export function createPace(perSecond: number): Pace {
 			if (sentAtMs < slowedAtMs) return;
 			slowedAtMs = nowMs;
 			if (rate === Number.POSITIVE_INFINITY)
-				full = rate = Math.max(counted, countedBefore, 2 * rateMin);
+				full = rate = Math.max(counted, countedBefore, assumedMin);
 			rate = Math.max(rateMin, rate / 2);
 			rateAtMs = nowMs;
 			nextAtMs = Math.max(nextAtMs, nowMs + spacingMs() + catchUpMs);
