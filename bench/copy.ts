@@ -49,14 +49,25 @@ async function sources(client: pg.Client): Promise<Source[]> {
 async function renamed(client: pg.Client, table: string, id: string): Promise<Source> {
 	const columns = await columnsOf(client, table);
 	const shown = columns.map((name) => (name === id ? "k.new_id" : `t.${name}`)).join(", ");
-	return { table, columns, query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id` };
+	return {
+		table,
+		columns,
+		query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id`,
+	};
 }
 
 /** The entries are gone when their messages have left: made again from the messages and their submissions. */
 async function laneEntries(client: pg.Client): Promise<Source> {
-	const made: Readonly<Record<string, string>> = { message_id: "k.new_id", batch_id: "k.batch_id", route_id: "s.route_id", due_at: "m.created_at" };
+	const made: Readonly<Record<string, string>> = {
+		message_id: "k.new_id",
+		batch_id: "k.batch_id",
+		route_id: "s.route_id",
+		due_at: "m.created_at",
+	};
 	const ofMessages = new Set(await columnsOf(client, "messages"));
-	const columns = (await columnsOf(client, "lane_entries")).filter((name) => made[name] !== undefined || ofMessages.has(name));
+	const columns = (await columnsOf(client, "lane_entries")).filter(
+		(name) => made[name] !== undefined || ofMessages.has(name),
+	);
 	const shown = columns.map((name) => made[name] ?? `m.${name}`).join(", ");
 	const query = `select ${shown} from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id
 		join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.old_id order by k.new_id`;
@@ -64,7 +75,10 @@ async function laneEntries(client: pg.Client): Promise<Source> {
 }
 
 async function columnsOf(client: pg.Client, table: string): Promise<string[]> {
-	const { rows } = await client.query<{ name: string }>("select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1 order by ordinal_position", [table]);
+	const { rows } = await client.query<{ name: string }>(
+		"select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1 order by ordinal_position",
+		[table],
+	);
 	return rows.map(({ name }) => name);
 }
 

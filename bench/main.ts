@@ -113,6 +113,7 @@ function tableOf(figures: Readonly<Record<string, Figures>>, copyPerSecond: numb
 		row("seen twice by the sink", (one) => whole(one.duplicates)),
 		row("webhook-ready behind delivered, s", (one) => one.outboxDrainedAfterSeconds.toFixed(2)),
 		row("WAL bytes per message", (one) => whole(one.walBytesPerMessage)),
+		row("messages per commit, all kinds", (one) => one.messagesPerCommit.toFixed(1)),
 		row(
 			"server/PostgreSQL CPU s",
 			(one) => `${one.serverCpuSeconds.toFixed(1)}/${one.postgresCpuSeconds.toFixed(1)}`,

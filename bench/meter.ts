@@ -11,6 +11,8 @@ export interface Meter {
 	/** Batches of events not yet handed to webhooks. */
 	outbox(): Promise<number>;
 	walBytes(): Promise<number>;
+	/** Transactions committed since the statistics began; up to a second behind. */
+	commits(): Promise<number>;
 	close(): Promise<void>;
 }
 
@@ -40,6 +42,8 @@ export async function openMeter(dataDir: string): Promise<Meter> {
 			Number(await one("select count(*) from message_states where status = 40")),
 		outbox: async () => Number(await one("select count(*) from outbox")),
 		walBytes: async () => Number(await one("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")),
+		commits: async () =>
+			Number(await one("select xact_commit from pg_stat_database where datname = 'waxwing'")),
 		close: () => admin.close(),
 	};
 }

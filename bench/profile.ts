@@ -34,6 +34,7 @@ export function profileTable(folder: string, most: number): string {
 	const files = readdirSync(folder).filter((name) => name.endsWith(".cpuprofile"));
 	const self = new Map<string, number>();
 	const owners = new Map<string, number>();
+	const below = new Map<string, number>();
 	let total = 0;
 	let idle = 0;
 	for (const file of files) {
@@ -53,6 +54,15 @@ export function profileTable(folder: string, most: number): string {
 				? "(garbage collector)"
 				: "node";
 		};
+		/** Functions of ours and of packages on the way from the root, each once. */
+		const path = (id: number): ReadonlySet<string> => {
+			const names = new Set<string>();
+			for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
+				const frame = byId.get(at)?.callFrame;
+				if (frame !== undefined && ownerOf(frame.url) !== undefined) names.add(placeOf(frame));
+			}
+			return names;
+		};
 		for (const [i, id] of samples.entries()) {
 			const micros = timeDeltas[i] ?? 0;
 			const node = byId.get(id) as ProfileNode;
@@ -63,6 +73,7 @@ export function profileTable(folder: string, most: number): string {
 			total += micros;
 			add(self, placeOf(node.callFrame), micros);
 			add(owners, owner(id), micros);
+			for (const name of path(id)) add(below, name, micros);
 		}
 	}
 	const table = (sums: ReadonlyMap<string, number>): string[] =>
@@ -75,6 +86,9 @@ export function profileTable(folder: string, most: number): string {
 			);
 	return [
 		`CPU profile: busy ${(total / 1e6).toFixed(1)} s, idle ${(idle / 1e6).toFixed(1)} s (the whole life of the process; profiles in ${folder})`,
+		"",
+		"By function with all it calls:",
+		...table(below),
 		"",
 		"By owner (node's own code counts for whoever called it):",
 		...table(owners),

@@ -29,6 +29,7 @@ export interface Figures {
 	readonly duplicates: number;
 	readonly outboxDrainedAfterSeconds: number;
 	readonly walBytesPerMessage: number;
+	readonly messagesPerCommit: number;
 	readonly serverCpuSeconds: number;
 	readonly postgresCpuSeconds: number;
 	readonly peakRssMiB: number;
@@ -78,6 +79,7 @@ export async function measure(
 	const before = {
 		delivered: await meter.delivered(),
 		wal: await meter.walBytes(),
+		commits: await meter.commits(),
 		cpu: cpuSecondsOf(child.pid ?? 0),
 	};
 	const order: LoadOrder = { ...how, port, apiKey: dev.apiKey, sample: dev.samples.transactional };
@@ -115,6 +117,7 @@ export async function measure(
 		duplicates: sink.duplicates,
 		outboxDrainedAfterSeconds: (drainedMs - deliveredMs) / 1_000,
 		walBytesPerMessage: (after.wal - before.wal) / report.accepted,
+		messagesPerCommit: report.accepted / ((await meter.commits()) - before.commits),
 		serverCpuSeconds: after.cpu.server - before.cpu.server,
 		postgresCpuSeconds: after.cpu.postgres - before.cpu.postgres,
 		peakRssMiB: peakRssMiB(child.pid ?? 0),

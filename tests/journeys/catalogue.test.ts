@@ -188,6 +188,7 @@ const definers: readonly string[] = [
 	"entries_of_batch",
 	"expired_batches",
 	"expired_entries",
+	"stranded_entries",
 	"find_api_keys",
 	"find_operator_keys",
 	"lane_tenants",

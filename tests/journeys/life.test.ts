@@ -360,14 +360,14 @@ test("a bind that drops: unknown, then sent again or given up, as the class says
 	const { submitted } = smsc.sandbox.stats();
 	const once = await send(platform, numberEnding("000033"), service);
 	const often = await send(platform, numberEnding("000033"));
-	const given = await settled(live, once["id"], 30_000);
+	const given = await settled(live, once["id"], 60_000);
 	assert.equal(given["status"], "failed");
 	assert.equal((given["last_error"] as Json)["code"], "unknown");
 	assert.equal(given["possible_duplicate"], false);
 	assert.deepEqual(await eventsOf(live, once["id"]), ["sms.accepted", "sms.unknown", "sms.failed"]);
 	const tries = (): number => smsc.sandbox.stats().submitted - submitted;
-	await until("submitted again", tries, (count) => count >= 3, 20_000);
+	await until("submitted again", tries, (count) => count >= 3, 60_000);
 	assert.ok(!(await eventsOf(live, often["id"])).includes("sms.delivered"));
 	const after = await send(platform, numberEnding("000001"));
-	assert.equal((await settled(live, after["id"], 40_000))["status"], "delivered");
+	assert.equal((await settled(live, after["id"], 90_000))["status"], "delivered");
 });
