@@ -85,7 +85,7 @@ const enterTenants: Statement = {
 };
 
 export function openDatabase(options: DatabaseOptions): Database {
-	const { max, applicationName, statementTimeoutMs = 15_000, ...connection } = options;
+	const { max, applicationName, statementTimeoutMs = 8_000, ...connection } = options;
 	const pool = new pg.Pool({
 		...connection,
 		max,
@@ -93,10 +93,14 @@ export function openDatabase(options: DatabaseOptions): Database {
 		pipeline: true,
 		application_name: applicationName,
 		statement_timeout: statementTimeoutMs,
+		// A server that stands still cannot keep its own time: then the connection is given up from here.
+		query_timeout: statementTimeoutMs + 2_000,
 		idle_in_transaction_session_timeout: 30_000,
 		connectionTimeoutMillis: 5_000,
 		keepAlive: true,
 	});
+	// One that dies in use says so through its queries; its own event must only not be unheard.
+	pool.on("connect", (client) => void client.on("error", () => undefined));
 	// A connection that dies while idle is replaced at its next use; there is nothing to do now.
 	pool.on("error", () => undefined);
 	return {

@@ -13,8 +13,8 @@ test("the carrier is down: messages are accepted and wait, and all arrive when i
 test("the carrier drops binds in mid-flight: at_least_once is sent again and flagged, at_most_once never", {
 	timeout: 120_000,
 }, async (context) => {
-	const result = await dropBinds({ drops: 3, seed: 12 });
+	const result = await dropBinds({ drops: 2, seed: 12 });
 	context.diagnostic(JSON.stringify(result));
-	assert.equal(result.unanswered, 3);
+	assert.equal(result.unanswered, 2);
 	assert.ok(result.submittedTwice > 0, "at least one of the dropped was sent again");
 });

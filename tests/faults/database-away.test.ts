@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loseDatabase } from "./database-away.ts";
 
-test("PostgreSQL is killed under load: 503 with Retry-After, nothing acknowledged is lost, it goes on by itself", {
+test("PostgreSQL is frozen, then killed, under load: 503 with Retry-After, nothing acknowledged is lost, it goes on by itself", {
 	timeout: 120_000,
 }, async (context) => {
-	const result = await loseDatabase({ rounds: 2, seed: 7, how: "kill" });
+	const result = await loseDatabase({ ways: ["freeze", "kill"], seed: 7 });
 	context.diagnostic(JSON.stringify(result));
 	assert.ok(result.acknowledged > 50, "there was load");
 	assert.ok(
@@ -16,12 +16,4 @@ test("PostgreSQL is killed under load: 503 with Retry-After, nothing acknowledge
 		Object.keys(result.refusals).filter((name) => !/^(503 with Retry-After|409|429)/.test(name)),
 		[],
 	);
-});
-
-test("PostgreSQL is frozen and thawed under load: no answer without it, nothing acknowledged is lost", {
-	timeout: 120_000,
-}, async (context) => {
-	const result = await loseDatabase({ rounds: 1, seed: 8, how: "freeze" });
-	context.diagnostic(JSON.stringify(result));
-	assert.ok(result.acknowledged > 50, "there was load");
 });

@@ -10,33 +10,34 @@ export interface AwayResult {
 	readonly refusals: Readonly<Record<string, number>>;
 }
 
+export type Way = "kill" | "freeze";
+
+/** Each of `ways` in turn, with load before, during and after. */
 export async function loseDatabase({
-	rounds,
+	ways,
 	seed,
-	how,
 }: {
-	rounds: number;
+	ways: readonly Way[];
 	seed: number;
-	how: "kill" | "freeze";
 }): Promise<AwayResult> {
 	const dataDir = makeDataDir();
 	const postgres = await startExternalPostgres(dataDir);
 	const world = await openWorld({ seed, env: { DATABASE_URL: postgres.url } });
 	try {
 		world.client.start(8, 1);
-		for (let i = 0; i < rounds; i++) {
+		for (const way of ways) {
 			await pause(300 + world.random.fraction() * 700);
-			if (how === "kill") await postgres.kill();
+			if (way === "kill") await postgres.kill();
 			else postgres.freeze();
-			await pause(20);
+			await pause(50);
 			const before = world.client.accepted();
-			await pause(1_200);
+			await pause(1_000);
 			assert.equal(
 				world.client.accepted(),
 				before,
 				"a message was acknowledged without a database",
 			);
-			if (how === "kill") await postgres.start();
+			if (way === "kill") await postgres.start();
 			else postgres.thaw();
 			await untilAccepting(() => world.client.accepted() > before);
 		}

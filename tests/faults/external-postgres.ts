@@ -10,7 +10,7 @@ import {
 	startEmbeddedPostgres,
 } from "../../server/platform/embedded-postgres.ts";
 import { systemRandom } from "../../server/platform/ids.ts";
-import { killAll, signal, treeOf } from "./world.ts";
+import { isRunning, killAll, signal, treeOf } from "./world.ts";
 
 export interface ExternalPostgres {
 	readonly url: string;
@@ -55,9 +55,9 @@ export async function startExternalPostgres(
 			server = await start();
 			pid = pidOf();
 		},
-		isRunning: () => signal(pid, 0),
+		isRunning: () => isRunning(pid),
 		async stop() {
-			if (!signal(pid, 0)) return;
+			if (!isRunning(pid)) return;
 			for (const one of treeOf(pid)) signal(one, "SIGCONT");
 			await server.stop();
 		},

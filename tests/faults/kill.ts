@@ -18,7 +18,7 @@ export async function killManyTimes({
 }): Promise<KillResult> {
 	const world = await openWorld({ seed });
 	try {
-		world.client.start(8, 2);
+		world.client.start(8, 1);
 		for (let i = 0; i < kills; i++) {
 			await pause(200 + world.random.fraction() * 1_000);
 			await world.killTree();

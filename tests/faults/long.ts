@@ -15,8 +15,16 @@ const forms: Readonly<
 	>
 > = {
 	kill: { times: 20, run: (kills, seed) => killManyTimes({ kills, seed }) },
-	database: { times: 20, run: (rounds, seed) => loseDatabase({ rounds, seed, how: "kill" }) },
-	freeze: { times: 5, run: (rounds, seed) => loseDatabase({ rounds, seed, how: "freeze" }) },
+	database: {
+		times: 20,
+		run: (rounds, seed) =>
+			loseDatabase({ ways: Array.from({ length: rounds }, () => "kill" as const), seed }),
+	},
+	freeze: {
+		times: 5,
+		run: (rounds, seed) =>
+			loseDatabase({ ways: Array.from({ length: rounds }, () => "freeze" as const), seed }),
+	},
 	carrier: { times: 10, run: (outages, seed) => loseCarrier({ outages, seed }) },
 	drops: { times: 40, run: (drops, seed) => dropBinds({ drops, seed }) },
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },

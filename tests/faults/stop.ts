@@ -1,7 +1,7 @@
 /** Ctrl-C under load: what is in flight is settled, the exit code is 0, and the next start loses and doubles nothing. */
 import assert from "node:assert/strict";
-import { pause } from "../../bench/product.ts";
-import { openWorld } from "./world.ts";
+import { pause, ProductDidNotStart, startProduct } from "../../bench/product.ts";
+import { openWorld, type World } from "./world.ts";
 
 export async function stopUnderLoad({
 	stops,
@@ -13,7 +13,8 @@ export async function stopUnderLoad({
 	const world = await openWorld({ seed });
 	const stopMs: number[] = [];
 	try {
-		world.client.start(8, 2);
+		world.client.start(8, 1);
+		await refusesSecondStart(world);
 		for (let i = 0; i < stops; i++) {
 			await pause(300 + world.random.fraction() * 700);
 			const began = performance.now();
@@ -42,4 +43,20 @@ export async function stopUnderLoad({
 	} finally {
 		await world.close();
 	}
+}
+
+/** The sentence names the process that holds the directory, and that one goes on. */
+async function refusesSecondStart(world: World): Promise<void> {
+	await assert.rejects(startProduct({ dataDir: world.dataDir }), (error) => {
+		assert.ok(error instanceof ProductDidNotStart);
+		assert.equal(error.exit, 1);
+		assert.match(
+			error.message,
+			new RegExp(`already running on .* \\(process ${world.product().child.pid}\\)`),
+		);
+		return true;
+	});
+	const before = world.client.accepted();
+	await pause(200);
+	assert.ok(world.client.accepted() > before, "the first goes on");
 }

@@ -88,10 +88,6 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 						part.map(async ({ id, token }) => show(client, shown, id as string, token)),
 					);
 				open = open.filter(({ id }) => !isSettled(shown.get(id as string)));
-				if (process.env["DEBUG_FAULTS"])
-					process.stderr.write(
-						`open ${open.length} ${JSON.stringify(Object.entries(Object.groupBy(open, (o) => `${o.class} ${shown.get(o.id as string)?.status}`)).map(([k, v]) => [k, v?.length]))} owed ${sink.owed()} conns ${sink.connections()}\n`,
-					);
 				if (performance.now() > until) break;
 			}
 			const evidence = { sent: client.sent(), submits, shown };
@@ -162,11 +158,19 @@ function parentOf(pid: number): number {
 	}
 }
 
-/** kill -9 of these; resolves when the kernel has forgotten them, or after five seconds if nobody reaps them. */
+/** kill -9 of these; resolves when none of them runs any more. Some may not be reaped yet. */
 export async function killAll(pids: readonly number[]): Promise<void> {
 	for (const pid of pids) signal(pid, "SIGKILL");
-	const until = performance.now() + 5_000;
-	for (const pid of pids) while (signal(pid, 0) && performance.now() < until) await pause(5);
+	for (const pid of pids) while (isRunning(pid)) await pause(5);
+}
+
+/** Not so once it is dead, reaped by its parent or not. */
+export function isRunning(pid: number): boolean {
+	try {
+		return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+	} catch {
+		return false;
+	}
 }
 
 export function signal(pid: number, what: NodeJS.Signals | 0): boolean {

@@ -124,7 +124,7 @@ export async function until<T>(
 	what: string,
 	look: () => Promise<T> | T,
 	done: (value: T) => boolean,
-	withinMs = 8_000,
+	withinMs = 25_000,
 ): Promise<T> {
 	const end = performance.now() + withinMs;
 	for (let wait = 10; ; wait = Math.min(wait * 1.5, 100)) {

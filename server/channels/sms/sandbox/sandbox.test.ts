@@ -149,12 +149,12 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const quietMs = 130;
 
 const wantedStates: Record<string, [state: string, errorCode: string]> = {
-	"000011": ["undelivered", "1"],
-	"000012": ["expired", "4"],
-	"000013": ["rejected", "8"],
+	"000011": ["undelivered", "001"],
+	"000012": ["expired", "004"],
+	"000013": ["rejected", "008"],
 	"000014": ["rejected", "633"],
-	"000015": ["unknown", "7"],
-	"000016": ["deleted", "5"],
+	"000015": ["unknown", "007"],
+	"000016": ["deleted", "005"],
 };
 
 async function accepted(one: Peer, asked: SubmitSm, withinMs?: number): Promise<string> {
