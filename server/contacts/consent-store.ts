@@ -2,7 +2,8 @@
  * SQL of consent statements: appended, never changed, never deleted. The newest of an address holds.
  */
 import { type Scope, sql, type Tx } from "#platform/db.ts";
-import { newestFirst, type PageQuery } from "./store.ts";
+import type { PageQuery } from "#platform/page.ts";
+import { newestFirst } from "./store.ts";
 
 export interface StatementRow {
 	readonly id: string;

@@ -1,5 +1,5 @@
-export { type Grant, recordGrants } from "./grant.ts";
 export type { ReadNumber } from "./address.ts";
+export { type Grant, recordGrants } from "./grant.ts";
 export { type ContactParts, contactRoutes } from "./routes.ts";
 export { consentAmong, factKey, type IndexKey, suppressedAmong } from "./store.ts";
 export { type Keyword, recordStarts, recordStops } from "./suppression.ts";

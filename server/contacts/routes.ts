@@ -8,11 +8,11 @@ import type { Database, Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { type Ids, readId, showId } from "#platform/ids.ts";
+import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
 import type { Vault } from "#vault/index.ts";
 import { addressIndex, type ReadNumber, requireNumber } from "./address.ts";
 import { recordStatement, showPreference } from "./consent.ts";
 import { listCurrent } from "./consent-store.ts";
-import { pageAnswer, pageSchema, readPage, showPage } from "./page.ts";
 import { findSuppression, listSuppressions } from "./store.ts";
 import { liftManually, reasonNamed, showSuppression, suppressManually } from "./suppression.ts";
 

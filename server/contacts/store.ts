@@ -4,6 +4,7 @@
  * both roles: they take arrays, and nothing they read is ever cached.
  */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import type { PageQuery } from "#platform/page.ts";
 
 export interface IndexKey {
 	readonly tenantId: string;
@@ -170,13 +171,6 @@ const listSuppressionsBeforeStatement = sql(
 		and id > $5::uuid
 	order by id asc limit $6`,
 );
-
-export interface PageQuery {
-	/** Id of the row after (older than) or before (newer than) which to read; at most one is given. */
-	readonly after: string | undefined;
-	readonly before: string | undefined;
-	readonly limit: number;
-}
 
 /** In force only, newest first; with `before`, nearest first. */
 export function listSuppressions(

@@ -101,13 +101,19 @@ const values = new Map([...alphabet].map((letter, value) => [letter, BigInt(valu
 
 /** `msg` + UUID → `msg_` and 26 base32 characters (the TypeID form). */
 export function showId(prefix: string, id: string): string {
-	let rest = BigInt(`0x${id.replaceAll("-", "")}`);
-	let text = "";
-	for (let i = 0; i < 26; i++) {
-		text = (alphabet[Number(rest & 31n)] as string) + text;
-		rest >>= 5n;
+	const hex = id.replaceAll("-", "");
+	// 128 bits are 26 groups of five with two zero bits in front: a group is taken as soon as it is full.
+	let text = `${prefix}_`;
+	let held = 0;
+	let bits = 2;
+	for (let i = 0; i < 32; i++) {
+		held = ((held << 4) | Number.parseInt(hex[i] as string, 16)) & 0x1ff;
+		bits += 4;
+		if (bits < 5) continue;
+		bits -= 5;
+		text += alphabet[(held >> bits) & 31] as string;
 	}
-	return `${prefix}_${text}`;
+	return text;
 }
 
 /** The inverse of `showId`; undefined for anything that is not exactly such an id. */

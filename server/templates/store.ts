@@ -3,6 +3,7 @@
  * tenants is a row of `sender_owners` under a platform index: its key is the one arbiter.
  */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import type { PageQuery } from "#platform/page.ts";
 import type { SenderKind } from "./sender.ts";
 
 export interface IndexKey {
@@ -111,13 +112,6 @@ const listSendersBeforeStatement = sql(
 	`select ${senderColumns} from senders
 	where tenant_id = $1 and environment = $2 and id > $3::uuid order by id asc limit $4`,
 );
-
-export interface PageQuery {
-	/** Id of the row after (older than) or before (newer than) which to read; at most one is given. */
-	readonly after: string | undefined;
-	readonly before: string | undefined;
-	readonly limit: number;
-}
 
 /** Newest first; with `before`, nearest first. */
 export function listSenders(tx: Tx, scope: Scope, page: PageQuery): Promise<SenderRow[]> {

@@ -7,6 +7,8 @@ export interface CarrierResult {
 	readonly messages: number;
 	readonly waited: number;
 	readonly submittedTwice: number;
+	/** Submits that the carrier took without an answer. */
+	readonly unanswered: number;
 }
 
 /** `outages` times: down under load, up again; everything arrives. */
@@ -45,6 +47,7 @@ export async function loseCarrier({
 		return {
 			messages: sent.length,
 			waited,
+			unanswered: 0,
 			submittedTwice: [...submits.values()].filter((times) => times > 1).length,
 		};
 	} finally {
@@ -59,7 +62,7 @@ export async function dropBinds({
 }: {
 	drops: number;
 	seed: number;
-}): Promise<CarrierResult & { readonly unanswered: number }> {
+}): Promise<CarrierResult> {
 	const world = await openWorld({ seed });
 	const dropped: string[] = [];
 	let next = 20;

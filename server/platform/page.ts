@@ -3,9 +3,16 @@
  * one row more than the page holds tells whether there is another page.
  */
 import { Type } from "typebox";
-import { Fault } from "#platform/errors.ts";
-import { readId, showId } from "#platform/ids.ts";
-import type { PageQuery } from "./store.ts";
+import { Fault } from "./errors.ts";
+import { readId, showId } from "./ids.ts";
+
+/** Which page a store is asked for. */
+export interface PageQuery {
+	/** Id of the row after (older than) or before (newer than) which to read; at most one is given. */
+	readonly after: string | undefined;
+	readonly before: string | undefined;
+	readonly limit: number;
+}
 
 export const pageSchema = {
 	limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
