@@ -208,7 +208,8 @@ function codeOf(error: unknown): string {
 }
 
 function hasSqlState(error: unknown): boolean {
-	return /^[0-9A-Z]{5}$/.test(codeOf(error));
+	// Five characters, one of them a digit: EPIPE is the system's word, not PostgreSQL's.
+	return /^(?=.*\d)[0-9A-Z]{5}$/.test(codeOf(error));
 }
 
 function isConnectionLoss(error: unknown, code: string): boolean {

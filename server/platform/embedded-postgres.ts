@@ -191,12 +191,13 @@ async function stopOrphan(cluster: string): Promise<void> {
 	}
 }
 
+/** Also true of one that was killed and is not yet reaped: its lock file still counts for PostgreSQL. */
 function isPostgres(pid: number): boolean {
 	try {
 		process.kill(pid, 0);
 		return (
 			!existsSync("/proc/self/stat") ||
-			/\((postgres|postmaster)\) [^ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
+			/\((postgres|postmaster)\) /.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
 		);
 	} catch {
 		return false;

@@ -177,7 +177,10 @@ function answerFailures(app: FastifyInstance, parts: HttpParts, docsUrl: string)
 	app.setErrorHandler((error, request, reply) => {
 		const fault = asFault(error);
 		request.failure = fault.name;
-		if (fault.entry.status >= 500)
+		// "Come back later" is said to thousands while a database is away: a line each, not a stack each.
+		if (fault.entry.status === 503)
+			parts.log.warn({ requestId: request.id, failure: fault.name }, "request not served");
+		else if (fault.entry.status >= 500)
 			parts.log.error({ requestId: request.id, err: fault.cause ?? fault }, "request failed");
 		if (fault.name === "body_too_large") void reply.header("connection", "close");
 		return send(reply, errorAnswer(fault, request.id, docsUrl));
