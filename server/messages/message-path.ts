@@ -74,6 +74,7 @@ interface Inner extends MessagePathParts {
 
 const classNumbers = [0, 1, 2, 3] as const;
 const pollMs = 250;
+const convertedLengthMin = 8;
 const yearMs = 365 * 86_400_000;
 
 export async function startMessages(parts: MessagePathParts): Promise<MessagePath> {
@@ -177,7 +178,10 @@ function take(
 		return Promise.resolve();
 	}
 	const { carrierId, messageState, errorCode } = read.receipt;
-	const candidates = candidateIds(carrierId, route.dialect.receiptIds);
+	const forms = candidateIds(carrierId, route.dialect.receiptIds);
+	// Among a carrier's first few million ids a converted one may be another message's: no guessing there.
+	const isGuess = route.dialect.receiptIds === "auto" && carrierId.length < convertedLengthMin;
+	const candidates = isGuess ? forms.slice(0, 1) : forms;
 	return inner.recorder.receipt({ routeId: route.id, candidates, messageState, errorCode });
 }
 

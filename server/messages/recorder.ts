@@ -41,11 +41,6 @@ export interface RecorderParts {
 	readonly onEvents: () => void;
 }
 
-interface WriteParts extends RecorderParts {
-	/** Routes whose receipts carry the ids of the answers as they were given. */
-	readonly asWritten: Set<string>;
-}
-
 export interface Recorder {
 	/** A batch is about to be sent: it is dropped when its last parcel's result has been written. */
 	open(batchId: string, parcels: number): void;
@@ -59,7 +54,7 @@ export interface Recorder {
 }
 
 interface Inner {
-	readonly parts: WriteParts;
+	readonly parts: RecorderParts;
 	/** Parcels of batches being sent that have no written result yet. */
 	readonly open: Map<string, number>;
 	results: Result[];
@@ -72,7 +67,7 @@ interface Inner {
 
 export function createRecorder(parts: RecorderParts): Recorder {
 	const inner: Inner = {
-		parts: { ...parts, asWritten: new Set() },
+		parts,
 		open: new Map(),
 		results: [],
 		receipts: [],
@@ -178,7 +173,7 @@ function close(open: Map<string, number>, batchId: string): void {
 }
 
 async function writeAll(
-	parts: WriteParts,
+	parts: RecorderParts,
 	tx: Tx,
 	results: readonly Result[],
 	receipts: readonly IncomingReceipt[],
@@ -239,11 +234,10 @@ async function unpark(tx: Tx, sent: readonly submissions.Submission[]): Promise<
 
 /**
  * Matches receipts to submissions, by the likeliest form of their id and, where that finds nothing, by the
- * others, unless the carrier is known to write ids as it gave them: among small numbers a converted id can
- * be another message's. Leaves the transaction in all tenants concerned.
+ * others; leaves the transaction in all tenants concerned.
  */
 async function interpret(
-	parts: WriteParts,
+	parts: RecorderParts,
 	tx: Tx,
 	receipts: readonly IncomingReceipt[],
 	tenants: readonly string[],
@@ -251,20 +245,13 @@ async function interpret(
 ): Promise<{ transitions: Transition[]; unmatched: readonly IncomingReceipt[] }> {
 	if (receipts.length === 0) return { transitions: [], unmatched: [] };
 	const first = await match(tx, receipts, (receipt) => receipt.candidates.slice(0, 1));
-	for (const { receipt } of first.matched) parts.asWritten.add(receipt.routeId);
-	const isFree = (receipt: IncomingReceipt): boolean => !parts.asWritten.has(receipt.routeId);
-	const second = await match(tx, first.unmatched, (receipt) =>
-		isFree(receipt) ? receipt.candidates.slice(1) : [],
-	);
+	const second = await match(tx, first.unmatched, (receipt) => receipt.candidates.slice(1));
 	const all = [...first.matched, ...second.matched];
 	tx.enterTenants([...new Set([...tenants, ...all.map((one) => one.match.tenant_id)])]);
 	const marks = marksOf(all);
 	const segments = marks.length === 0 ? [] : await submissions.markSegments(tx, marks);
 	const transitions = transitionsOf(all, segments, nowMs, () => parts.ids.next());
-	const unmatched = second.unmatched.map((receipt) =>
-		isFree(receipt) ? receipt : { ...receipt, candidates: receipt.candidates.slice(0, 1) },
-	);
-	return { transitions, unmatched };
+	return { transitions, unmatched: second.unmatched };
 }
 
 async function match(
