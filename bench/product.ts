@@ -62,7 +62,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
 		smscPort === undefined
 			? {}
 			: { WAXWING_DEV_SMSC: `smpp://bench:bench@127.0.0.1:${smscPort}?window=${window}&tps=0` };
-	const child = spawn(process.execPath, [...nodeArgs, main], {
+	const child = spawn(process.execPath, ["--max-semi-space-size=64", ...nodeArgs, main], {
 		stdio: ["ignore", "pipe", "pipe"],
 		env: {
 			...inherited(),
