@@ -69,10 +69,12 @@ export function createPace(perSecond: number): Pace {
 		available(nowMs) {
 			recover(nowMs);
 			if (rate === Number.POSITIVE_INFINITY) return rate;
-			const spareMs = nowMs + catchUpMs - Math.max(nextAtMs, nowMs);
-			return spareMs < 0 ? 0 : Math.floor(spareMs / spacingMs()) + 1;
+			// As `take` and `waitMs` say it: rounding must not make one see a wait and the other none.
+			if (nowMs < nextAtMs - catchUpMs) return 0;
+			const spareMs = Math.max(0, nowMs + catchUpMs - Math.max(nextAtMs, nowMs));
+			return Math.floor(spareMs / spacingMs()) + 1;
 		},
-		waitMs: (nowMs) => Math.max(0, nextAtMs - catchUpMs - nowMs),
+		waitMs: (nowMs) => (nowMs < nextAtMs - catchUpMs ? nextAtMs - catchUpMs - nowMs : 0),
 		slow(sentAtMs, nowMs) {
 			recover(nowMs);
 			if (sentAtMs < slowedAtMs) return;

@@ -194,6 +194,21 @@ test("a message of several parts is not parted by the rate either", async () => 
 	assert.deepEqual(parts, Array.from({ length: 12 }, () => [1, 2, 3, 0]).flat());
 });
 
+test("a part that comes due between two looks at the clock is not forgotten", {
+	timeout: 20_000,
+}, async () => {
+	for (const stepMs of [1, 4, 7, 13, 19, 25]) {
+		let stalledMs = 0;
+		// A process that is held up before each look: what was not due a moment ago is due now.
+		const elapsed = (): number => systemClock.elapsed() + (stalledMs += stepMs);
+		const clock = { ...systemClock, elapsed };
+		const { peer, pool } = await bound(() => {}, { tps: 60, window: 100 }, { clock });
+		const outcomes = await Promise.all(Array.from({ length: 4 }, () => pool.submit(message(5))));
+		assert.ok(outcomes.every((outcome) => outcome.kind === "accepted"));
+		assert.equal(peer.submits.length, 20);
+	}
+});
+
 test("what is queued comes before what room offers", async () => {
 	const { pool } = await bound(() => {}, { tps: 50, window: 100 });
 	const outcomes = Array.from({ length: 12 }, () => pool.submit(message()));

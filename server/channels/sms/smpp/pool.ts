@@ -207,9 +207,13 @@ function waiting(inner: Inner): number {
 	return inner.queue.length - inner.head;
 }
 
-/** Gives waiting jobs to the binds, the oldest first. */
+/**
+ * Goes on with the jobs at hand, then gives waiting ones to the binds, the oldest first. A part may have come
+ * due since its bind last looked: then there is no wait to arm a timer for, and nobody else would come.
+ */
 function pump(inner: Inner): void {
 	const now = inner.parts.clock.elapsed();
+	for (const link of inner.links) link.progress();
 	while (waiting(inner) > 0) {
 		const link = roomiest(inner, now);
 		if (link === undefined) break;
