@@ -1,23 +1,25 @@
 /**
  * The load generator, a process of its own: keep-alive HTTP/1.1 connections over bare sockets, each with one
- * request under way, bodies made beforehand in which only the number changes. Told what to do, and asked
- * for its times, over IPC.
+ * request under way, made beforehand; only the number in it changes. Told what to do, and asked for its
+ * times, over IPC.
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { indexDigits, placeholder } from "./requests.ts";
 import { monotonicMs } from "./sink.ts";
 
 export interface LoadOrder {
 	readonly port: number;
-	readonly apiKey: string;
-	/** A body of POST /v1/sms/messages; the last eight digits of `to` are replaced by a count. */
-	readonly sample: Readonly<Record<string, unknown>>;
+	/** A whole HTTP request, see requests.ts; where `placeholder` stands, a count of eight digits is written. */
+	readonly request: string;
 	readonly connections: number;
-	/** Messages per request: 1 for POST /v1/sms/messages, more for POST /v1/sms/batches. */
+	/** Messages per request. */
 	readonly perRequest: number;
 	/** Stops after so many milliseconds, or so many messages, whichever is first. */
 	readonly durationMs: number;
 	readonly messagesMax: number;
+	/** Requests a second, all connections together; as many as are answered unless given. */
+	readonly perSecond?: number;
 }
 
 export interface LoadReport {
@@ -33,7 +35,6 @@ export interface LoadReport {
 	readonly firstAnswer: string;
 }
 
-export const indexDigits = 8;
 const headerEnd = Buffer.from("\r\n\r\n");
 
 interface Template {
@@ -42,22 +43,11 @@ interface Template {
 	readonly places: readonly number[];
 }
 
-/** A whole request as octets. */
-function makeTemplate({ port, apiKey, sample, perRequest }: LoadOrder): Template {
-	const marker = "00000000";
-	const to = `${String(sample["to"]).slice(0, -indexDigits)}${marker}`;
-	const message = { ...sample, to };
-	const single = perRequest === 1;
-	const body = Buffer.from(
-		JSON.stringify(
-			single ? message : { messages: Array.from({ length: perRequest }, () => message) },
-		),
-	);
-	const head = `POST /v1/sms/${single ? "messages" : "batches"} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${apiKey}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
-	const octets = Buffer.concat([Buffer.from(head), body]);
+function makeTemplate({ request }: LoadOrder): Template {
+	const octets = Buffer.from(request);
 	const places: number[] = [];
-	for (let at = octets.indexOf(to); at >= 0; at = octets.indexOf(to, at + 1))
-		places.push(at + to.length - indexDigits);
+	for (let at = octets.indexOf(placeholder); at >= 0; at = octets.indexOf(placeholder, at + 1))
+		places.push(at);
 	return { octets, places };
 }
 
@@ -83,11 +73,19 @@ export async function runLoad(order: LoadOrder): Promise<LoadReport> {
 		next += order.perRequest;
 		return first;
 	};
+	/** Keeps the agreed rate, if there is one, by the number of requests begun. */
+	const pace = async (first: number): Promise<void> => {
+		if (order.perSecond === undefined) return;
+		const dueMs = startedMs + (first / order.perRequest / order.perSecond) * 1_000;
+		const waitMs = dueMs - monotonicMs();
+		if (waitMs > 0) await new Promise((resolve) => void setTimeout(resolve, waitMs));
+	};
 	const drive = async (): Promise<void> => {
 		const socket = connect(order.port, "127.0.0.1").setNoDelay(true);
 		await once(socket, "connect");
 		const octets = Buffer.from(template.octets);
 		for (let first = take(); first !== undefined; first = take()) {
+			await pace(first);
 			for (const [i, place] of template.places.entries()) writeIndex(octets, place, first + i);
 			for (;;) {
 				const sent = monotonicMs();

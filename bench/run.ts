@@ -2,9 +2,10 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { indexDigits, type LoadOrder, type LoadReport } from "./load.ts";
+import type { LoadOrder, LoadReport } from "./load.ts";
 import { cpuSecondsOf, type Meter, peakRssMiB } from "./meter.ts";
 import { pause, type Product } from "./product.ts";
+import { indexDigits, productRequest } from "./requests.ts";
 import { monotonicMs, type SinkReport } from "./sink.ts";
 
 export interface Quantiles {
@@ -68,32 +69,45 @@ async function ask<T>(child: ChildProcess, question: object): Promise<T> {
 	return answer;
 }
 
+/** How much load, from where; the request is added by who measures what. */
+export type Load = Omit<LoadOrder, "port" | "request">;
+
+export interface Drive {
+	readonly report: LoadReport;
+	readonly sink: SinkReport;
+}
+
+/** Loads a server until the order is done and the sink has all that was accepted, with receipts or without. */
+export async function drive(hands: Hands, order: LoadOrder, receipts: boolean): Promise<Drive> {
+	await ask(hands.sink, { reset: Math.min(10 ** indexDigits, order.messagesMax), receipts });
+	const { report, error } = await ask<{ report?: LoadReport; error?: string }>(hands.load, order);
+	if (report === undefined) throw new Error(`the load failed: ${error}`);
+	await arrive(hands, report.accepted, receipts);
+	return { report, sink: await ask<SinkReport>(hands.sink, { report: true }) };
+}
+
 export async function measure(
 	hands: Hands,
 	meter: Meter,
 	product: Product,
-	how: Omit<LoadOrder, "port" | "apiKey" | "sample">,
+	how: Load,
 ): Promise<Figures> {
 	const { dev, port, child } = product;
-	await ask(hands.sink, { reset: Math.min(10 ** indexDigits, how.messagesMax) });
 	const before = {
 		delivered: await meter.delivered(),
 		wal: await meter.walBytes(),
 		commits: await meter.commits(),
 		cpu: cpuSecondsOf(child.pid ?? 0),
 	};
-	const order: LoadOrder = { ...how, port, apiKey: dev.apiKey, sample: dev.samples.transactional };
-	const { report, error } = await ask<{ report?: LoadReport; error?: string }>(hands.load, order);
-	if (report === undefined) throw new Error(`the load failed: ${error}`);
+	const request = productRequest(dev, dev.samples.transactional, how.perRequest);
+	const { report, sink } = await drive(hands, { ...how, port, request }, true);
 	if (!report.firstAnswer.includes('"status":"accepted"'))
 		throw new Error(`the sample is not accepted: ${report.firstAnswer}`);
-	await arrive(hands, report.accepted);
 	while ((await meter.delivered()) - before.delivered < report.accepted) await pause(10);
 	const after = { cpu: cpuSecondsOf(child.pid ?? 0), wal: await meter.walBytes() };
 	const deliveredMs = monotonicMs();
 	while ((await meter.outbox()) > 0) await pause(10);
 	const drainedMs = monotonicMs();
-	const sink = await ask<SinkReport>(hands.sink, { report: true });
 	const seconds = (untilMs: number): number => (untilMs - report.startedMs) / 1_000;
 	const arrived = indexesOf(report, sink);
 	return {
@@ -124,11 +138,11 @@ export async function measure(
 	};
 }
 
-/** Waits until the sink's receipts for all of them are acknowledged. */
-async function arrive(hands: Hands, messages: number): Promise<void> {
+/** Waits until the sink has seen all of them and, if it sends receipts, has them acknowledged. */
+async function arrive(hands: Hands, messages: number, receipts: boolean): Promise<void> {
 	for (const until = monotonicMs() + arriveMs; ; await pause(10)) {
 		const { acknowledged, unique } = await ask<SinkReport>(hands.sink, {});
-		if (acknowledged >= messages) return;
+		if (unique >= messages && (!receipts || acknowledged >= messages)) return;
 		if (monotonicMs() > until)
 			throw new Error(
 				`of ${messages} accepted messages ${unique} were submitted and ${acknowledged} delivered in ${arriveMs} ms`,

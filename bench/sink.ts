@@ -41,6 +41,8 @@ export interface Sink {
 	/** Called with each submit as it arrives. */
 	onSubmit: ((pdu: SubmitSm) => void) | undefined;
 	onAcknowledged: (() => void) | undefined;
+	/** Whether submits are owed a receipt; they are unless told otherwise. */
+	receipts: boolean;
 	/** Stops listening and resets every connection; what is owed stays owed. */
 	down(): Promise<void>;
 	up(): Promise<void>;
@@ -93,7 +95,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 		const id = String(nextId++);
 		sink.onSubmit?.(pdu);
 		const verdict = judge(pdu);
-		queue.push({ id, source: pdu.source, destination: pdu.destination });
+		if (sink.receipts) queue.push({ id, source: pdu.source, destination: pdu.destination });
 		if (verdict === "drop") return void peer.socket.resetAndDestroy();
 		if (verdict === "accept")
 			out.push(
@@ -184,6 +186,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 		connections: () => peers.size,
 		onSubmit: undefined,
 		onAcknowledged: undefined,
+		receipts: true,
 		async down() {
 			const closing = server;
 			if (closing === undefined) return;
@@ -244,8 +247,9 @@ async function serveParent(): Promise<void> {
 		}
 	};
 	sink.onAcknowledged = () => void (lastAcknowledgedMs = monotonicMs());
-	process.on("message", (asked: { reset?: number; report?: boolean }) => {
+	process.on("message", (asked: { reset?: number; receipts?: boolean; report?: boolean }) => {
 		if (asked.reset !== undefined) {
+			sink.receipts = asked.receipts !== false;
 			seenAtMs = new Float64Array(asked.reset);
 			[unique, duplicates, lastSubmitMs, lastAcknowledgedMs] = [0, 0, 0, 0];
 			before = sink.acknowledged();
