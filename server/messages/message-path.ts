@@ -22,7 +22,7 @@ import { claimLane, releaseBatches } from "./claim.ts";
 import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
 import { type Acceptor, createAcceptor } from "./group.ts";
 import { createHandover } from "./handover.ts";
-import { type InboundParts, receiveInbound } from "./inbound.ts";
+import { createInbound, type Inbound } from "./inbound.ts";
 import { createLanes, type Lanes, laneMax } from "./lanes.ts";
 import { createLateAnswers } from "./late-answers.ts";
 import { type Loop, startLoop } from "./loop.ts";
@@ -65,6 +65,7 @@ interface Inner extends MessagePathParts {
 	readonly owner: string;
 	readonly lanes: Lanes;
 	readonly recorder: Recorder;
+	readonly inbound: Inbound;
 	readonly outlets: Map<string, Outlet>;
 	/** Lanes with work in the table: `route/class`. New messages must not overtake it. */
 	readonly backlog: Set<string>;
@@ -83,6 +84,7 @@ export async function startMessages(parts: MessagePathParts): Promise<MessagePat
 		owner: parts.ids.next(),
 		lanes: createLanes(),
 		recorder: createRecorder(parts),
+		inbound: inboundOf(parts),
 		outlets: new Map(),
 		backlog: new Set(),
 	};
@@ -112,7 +114,7 @@ export async function startMessages(parts: MessagePathParts): Promise<MessagePat
 			await Promise.all(chores.map((chore) => chore.stop()));
 			const pools = [...inner.outlets.values()].map(({ pool }) => pool.stop(graceMs));
 			await Promise.all([dispatcher.stop(), ...pools]);
-			await inner.recorder.idle();
+			await Promise.all([inner.recorder.idle(), inner.inbound.idle()]);
 			await releaseBatches(inner.worker, inner.lanes.drain());
 		},
 	};
@@ -146,16 +148,19 @@ function handoverOf(inner: Inner, dispatcher: Dispatcher) {
 	});
 }
 
-function openOutlets(inner: Inner, dispatcher: Dispatcher): void {
-	const unowned = inner.metrics.counter(
+function inboundOf(parts: MessagePathParts): Inbound {
+	const unowned = parts.metrics.counter(
 		"wx_inbound_unowned_total",
 		"Inbound messages that were not taken: nobody's sender, no number, or no text.",
 		{},
 	);
-	const inbound: InboundParts = { ...inner, unowned: () => unowned.add({}) };
+	return createInbound({ ...parts, unowned: (texts) => unowned.add({}, texts) });
+}
+
+function openOutlets(inner: Inner, dispatcher: Dispatcher): void {
 	for (const route of inner.routes) {
 		const pool = route.open({
-			onDeliver: (deliver) => take(inner, inbound, route, deliver),
+			onDeliver: (deliver) => take(inner, route, deliver),
 			onLateAnswer: (late) => dispatcher.late(late),
 		});
 		inner.outlets.set(route.id, { pool, dialect: route.dialect });
@@ -164,13 +169,8 @@ function openOutlets(inner: Inner, dispatcher: Dispatcher): void {
 }
 
 /** What a carrier hands up: a receipt or a person's message. Resolves when it is stored. */
-function take(
-	inner: Inner,
-	inbound: InboundParts,
-	route: RouteRuntime,
-	{ pdu }: Deliver,
-): Promise<void> {
-	if (!isReceipt(pdu)) return receiveInbound(inbound, { environment: route.environment, pdu });
+function take(inner: Inner, route: RouteRuntime, { pdu }: Deliver): Promise<void> {
+	if (!isReceipt(pdu)) return inner.inbound.receive({ environment: route.environment, pdu });
 	const read = readReceipt(pdu);
 	if (!read.ok) {
 		const event = { event: "receipt.unreadable", route_id: route.id, why: read.why };
@@ -259,6 +259,11 @@ function measure(inner: Inner, dispatcher: Dispatcher, acceptor: Acceptor): void
 		dispatcher.inFlight,
 	);
 	metrics.gauge("wx_results_unwritten", "Answers and receipts not yet written.", recorder.pending);
+	metrics.gauge(
+		"wx_inbound_unwritten",
+		"Texts from people not yet written.",
+		inner.inbound.waiting,
+	);
 	metrics.gauge("wx_routes_bound", "Routes of this process with a bind that stands.", bound);
 	metrics.gauge("wx_routes", "Routes of this process.", () => routes.length);
 }
