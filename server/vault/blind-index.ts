@@ -3,8 +3,9 @@
  * field, so that no index can be compared across them. It leaks which rows of one field hold the same value;
  * whoever holds the key can try all phone numbers, so keys stay in memory.
  */
-import { createHmac, type KeyObject } from "node:crypto";
-import { deriveKey } from "./derive.ts";
+import type { KeyObject } from "node:crypto";
+import { deriveBytes } from "./derive.ts";
+import { type HmacKey, hmacKey } from "./hmac.ts";
 import { VaultError } from "./vault-error.ts";
 
 /** Fields are named by code, not by callers; more than this many is a programming error. */
@@ -14,7 +15,7 @@ export type BlindIndexer = (environment: string, field: string, value: string) =
 
 /** An indexer over one tenant's (or the platform's) index key. Keys of fields are derived once and kept. */
 export function blindIndexer(indexKey: KeyObject): BlindIndexer {
-	const keys = new Map<string, KeyObject>();
+	const keys = new Map<string, HmacKey>();
 	return (environment, field, value) => {
 		const name = `${environment}/${field}`;
 		let key = keys.get(name);
@@ -22,9 +23,11 @@ export function blindIndexer(indexKey: KeyObject): BlindIndexer {
 			if (environment.includes("/"))
 				throw VaultError.of("malformed", "an environment's name has no slash");
 			if (keys.size >= fieldsMax) throw VaultError.of("malformed", "too many indexed fields");
-			key = deriveKey(indexKey, `field/${name}`);
+			const bytes = deriveBytes(indexKey, `field/${name}`);
+			key = hmacKey(bytes);
+			bytes.fill(0);
 			keys.set(name, key);
 		}
-		return createHmac("sha256", key).update(value, "utf8").digest();
+		return key.text(value);
 	};
 }

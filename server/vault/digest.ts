@@ -1,39 +1,13 @@
 /**
- * Digests, MACs and comparison. Several parts are hashed each behind its length, so that no two lists of
+ * Digests and comparison. Several parts are hashed each behind its length, so that no two lists of
  * parts give the same bytes.
  */
-import { createHmac, hash, type KeyObject, timingSafeEqual } from "node:crypto";
-
-export type Part = string | Buffer;
+import { timingSafeEqual } from "node:crypto";
+import { joinParts, type Part, sha256 } from "./hmac.ts";
 
 /** SHA-256 over the parts, each behind its length. 32 bytes. */
 export function digest(...parts: Part[]): Buffer {
-	return hash("sha256", join(parts), "buffer");
-}
-
-/** HMAC-SHA256 (RFC 2104) over the parts, each behind its length. 32 bytes. */
-export function keyedDigest(key: KeyObject, parts: readonly Part[]): Buffer {
-	return createHmac("sha256", key).update(join(parts)).digest();
-}
-
-/** Each part behind its length (4 bytes). One buffer, because each call into the hash costs more than it. */
-function join(parts: readonly Part[]): Buffer {
-	let size = 0;
-	for (const part of parts) size += 4 + lengthOf(part);
-	const joined = Buffer.allocUnsafe(size);
-	let at = 0;
-	for (const part of parts) {
-		const length = lengthOf(part);
-		joined.writeUInt32BE(length, at);
-		if (typeof part === "string") joined.write(part, at + 4, "utf8");
-		else part.copy(joined, at + 4);
-		at += 4 + length;
-	}
-	return joined;
-}
-
-function lengthOf(part: Part): number {
-	return typeof part === "string" ? Buffer.byteLength(part, "utf8") : part.length;
+	return sha256(joinParts(parts, 0));
 }
 
 /**
@@ -41,7 +15,7 @@ function lengthOf(part: Part): number {
  * guessed and need a slow hash.
  */
 export function hashSecret(text: string): Buffer {
-	return hash("sha256", text, "buffer");
+	return sha256(text);
 }
 
 /** Equality in a time that depends on the lengths only. Different lengths are unequal. */

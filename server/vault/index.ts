@@ -1,4 +1,5 @@
-export { digest, equalBytes, hashSecret, type Part } from "./digest.ts";
+export { digest, equalBytes, hashSecret } from "./digest.ts";
+export type { Part } from "./hmac.ts";
 export type { Place, PlatformPlace } from "./place.ts";
 export { openRootKey, type RootKey, RootKeyError, type RootKeyOptions } from "./root-key.ts";
 export { createVault, type Vault, type VaultParts } from "./vault.ts";

@@ -1,12 +1,12 @@
 /**
  * A tenant's key and what is derived from it. The key is 32 random bytes per epoch, stored wrapped under the
- * root's wrapping key and bound to tenant and epoch. In memory it lives in closures and KeyObjects only.
+ * root's wrapping key and bound to tenant and epoch. In memory it lives in closures only.
  */
-import type { KeyObject } from "node:crypto";
 import type { Random } from "#platform/ids.ts";
 import { type BlindIndexer, blindIndexer } from "./blind-index.ts";
 import { deriveBytes, deriveKey, keyBytes } from "./derive.ts";
 import { epochOf, format, openEnvelope, platformEpoch, sealEnvelope } from "./envelope.ts";
+import { type HmacKey, hmacKey } from "./hmac.ts";
 import { bindPlace } from "./place.ts";
 import type { WrappedKey } from "./store.ts";
 import { VaultError } from "./vault-error.ts";
@@ -17,8 +17,7 @@ export interface Keys {
 	readonly newestEpoch: number;
 	sealing(epoch: number): XaesKey | undefined;
 	readonly index: BlindIndexer;
-	/** For MACs. */
-	readonly mac: KeyObject;
+	readonly mac: HmacKey;
 }
 
 const firstEpoch = 1;
@@ -29,7 +28,9 @@ export function keysFrom(epochs: ReadonlyMap<number, Buffer>): Keys {
 	const oldest = epochs.get(numbers[0] as number) as Buffer;
 	// Indexes and MACs must not change with an epoch, or nothing would be found again.
 	const index = blindIndexer(deriveKey(oldest, "index"));
-	const mac = deriveKey(oldest, "mac");
+	const macBytes = deriveBytes(oldest, "mac");
+	const mac = hmacKey(macBytes);
+	macBytes.fill(0);
 	const sealing = new Map<number, XaesKey>();
 	for (const [epoch, key] of epochs) sealing.set(epoch, xaesKey(deriveBytes(key, "seal")));
 	for (const key of epochs.values()) key.fill(0);

@@ -5,14 +5,15 @@
 import type { Clock } from "#platform/clock.ts";
 import type { Database } from "#platform/db.ts";
 import type { Random } from "#platform/ids.ts";
-import { digest, equalBytes, keyedDigest, type Part } from "./digest.ts";
+import { digest, equalBytes } from "./digest.ts";
 import { epochOf, format, openEnvelope, sealEnvelope } from "./envelope.ts";
 import { createKeyring } from "./keyring.ts";
+import type { Part } from "./hmac.ts";
 import type { Keys } from "./keys.ts";
 import { bindPlace, type Place, type PlatformPlace } from "./place.ts";
 import { findWrappedKeys } from "./store.ts";
 import { VaultError } from "./vault-error.ts";
-import { nonceBytes } from "./xaes.ts";
+import { nonceSource } from "./xaes.ts";
 
 export interface Vault {
 	/**
@@ -62,10 +63,16 @@ export function createVault(parts: VaultParts): Vault {
 		load: (tenantIds) => db.inPlatform((tx) => findWrappedKeys(tx, tenantIds)),
 	});
 
+	const sources = new WeakMap<Keys, () => Buffer>();
+	const nonceOf = (keys: Keys): Buffer => {
+		let source = sources.get(keys);
+		if (source === undefined) sources.set(keys, (source = nonceSource(random)));
+		return source();
+	};
 	const seal = (keys: Keys, tenantId: string, place: PlatformPlace, plaintext: Buffer): Buffer => {
 		const epoch = keys.newestEpoch;
 		const aad = bindPlace(format, tenantId, place);
-		return sealEnvelope(knownKey(keys, epoch), epoch, random.bytes(nonceBytes), aad, plaintext);
+		return sealEnvelope(knownKey(keys, epoch), epoch, nonceOf(keys), aad, plaintext);
 	};
 	const vault: Vault = {
 		warm: keyring.warm,
@@ -78,7 +85,7 @@ export function createVault(parts: VaultParts): Vault {
 		platformIndex: keyring.platform.index,
 		sealPlatform: (place, plaintext) => seal(keyring.platform, "", place, plaintext),
 		openPlatform: (place, sealed) => open(keyring.platform, "", place, sealed),
-		mac: (tenantId, purpose, parts) => keyedDigest(keyring.of(tenantId).mac, [purpose, ...parts]),
+		mac: (tenantId, purpose, parts) => keyring.of(tenantId).mac.parts([purpose, ...parts]),
 		verifyMac: (tenantId, purpose, parts, mac) =>
 			equalBytes(vault.mac(tenantId, purpose, parts), mac),
 		digest,

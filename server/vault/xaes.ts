@@ -1,16 +1,38 @@
 /**
  * XAES-256-GCM (C2SP, https://c2sp.org/XAES-256-GCM): AES-256-GCM under a key derived from a 256-bit key and
  * the first half of a 192-bit nonce, so that nonces may be drawn at random for 2^80 messages. It never draws
- * the nonce itself and never returns plaintext that failed its tag.
+ * the nonce itself and never returns plaintext that failed its tag. Keys derived lately are kept: nonces that
+ * share their first half share the derived key.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto";
+import type { Random } from "#platform/ids.ts";
 
 export const nonceBytes = 24;
 export const tagBytes = 16;
 
 const blockBytes = 16;
+/** Derived keys kept per key: what is read back was mostly sealed in a row. */
+const derivedMax = 64;
 /** Where a GCM nonce starts in the long one: what stands before it goes into the key. */
 const splitAt = 12;
+/** Seals under one derived key. NIST SP 800-38D §8.3 allows 2^32 random nonces of 96 bits; this stays far below. */
+const sealsPerPrefix = 4_096;
+
+/**
+ * Nonces for one key: random as a whole, but the first half stays for a few thousand, so that deriving the key,
+ * which costs as much as sealing a text message, is done once for them. Two alike: once in 2^72 prefixes.
+ */
+export function nonceSource(random: Random): () => Buffer {
+	let prefix: Buffer = Buffer.alloc(0);
+	let left = 0;
+	return () => {
+		if (left-- === 0) {
+			prefix = random.bytes(splitAt);
+			left = sealsPerPrefix - 1;
+		}
+		return Buffer.concat([prefix, random.bytes(nonceBytes - splitAt)], nonceBytes);
+	};
+}
 
 /** One key, ready for use. The key itself lives in a closure, out of reach of inspection and JSON. */
 export interface XaesKey {
@@ -26,8 +48,18 @@ export function xaesKey(key: Buffer): XaesKey {
 	const block = createCipheriv("aes-256-ecb", createSecretKey(key), null).setAutoPadding(false);
 	const k1 = cmacSubkey(block.update(Buffer.alloc(blockBytes)));
 	const input = Buffer.alloc(2 * blockBytes);
+	const derived = new Map<string, KeyObject>();
 	const derive = (nonce: Buffer): KeyObject => {
 		if (nonce.length !== nonceBytes) throw new RangeError("the nonce is not 24 bytes long");
+		const prefix = nonce.toString("latin1", 0, splitAt);
+		const known = derived.get(prefix);
+		if (known !== undefined) return known;
+		if (derived.size >= derivedMax) derived.delete(derived.keys().next().value as string);
+		const object = deriveAnew(nonce);
+		derived.set(prefix, object);
+		return object;
+	};
+	const deriveAnew = (nonce: Buffer): KeyObject => {
 		for (let half = 0; half < 2; half++) {
 			const start = half * blockBytes;
 			// NIST SP 800-108r1 counter mode: 16-bit counter, label "X", zero, context.
@@ -38,10 +70,10 @@ export function xaesKey(key: Buffer): XaesKey {
 			for (let i = 0; i < splitAt; i++)
 				input[start + 4 + i] = (k1[4 + i] as number) ^ (nonce[i] as number);
 		}
-		const derived = block.update(input);
+		const bytes = block.update(input);
 		// As a KeyObject: node takes three times as long over the same key given as bytes.
-		const object = createSecretKey(derived);
-		derived.fill(0);
+		const object = createSecretKey(bytes);
+		bytes.fill(0);
 		return object;
 	};
 	return {
