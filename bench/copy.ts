@@ -24,18 +24,16 @@ interface Source {
 	readonly query: string;
 }
 
-/** What acceptance writes of a message, in the order of its foreign keys. A batch of 64 shares a lease. */
+/** What acceptance writes of a message. A batch of 64 shares a lease. */
 async function sources(client: pg.Client): Promise<Source[]> {
 	return [
 		await renamed(client, "messages", "id"),
-		await renamed(client, "clearances", "message_id"),
-		await renamed(client, "decisions", "message_id"),
 		{
 			table: "dispatch_batches",
-			columns: ["id", "owner", "lease_until"],
-			query: "select distinct batch_id, batch_id, now() + interval '1 day' from bench_ids",
+			columns: ["id", "owner", "lease_until", "tenant_id", "route_id", "message_ids"],
+			query:
+				"select batch_id, batch_id, now() + interval '1 day', tenant_id, batch_id, array_agg(new_id) from bench_ids group by tenant_id, batch_id",
 		},
-		await laneEntries(client),
 		{
 			table: "outbox",
 			columns: ["tenant_id", "id", "environment", "topic", "refs", "created_at"],
@@ -54,24 +52,6 @@ async function renamed(client: pg.Client, table: string, id: string): Promise<So
 		columns,
 		query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id`,
 	};
-}
-
-/** The entries are gone when their messages have left: made again from the messages and their submissions. */
-async function laneEntries(client: pg.Client): Promise<Source> {
-	const made: Readonly<Record<string, string>> = {
-		message_id: "k.new_id",
-		batch_id: "k.batch_id",
-		route_id: "s.route_id",
-		due_at: "m.created_at",
-	};
-	const ofMessages = new Set(await columnsOf(client, "messages"));
-	const columns = (await columnsOf(client, "lane_entries")).filter(
-		(name) => made[name] !== undefined || ofMessages.has(name),
-	);
-	const shown = columns.map((name) => made[name] ?? `m.${name}`).join(", ");
-	const query = `select ${shown} from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id
-		join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.old_id order by k.new_id`;
-	return { table: "lane_entries", columns, query };
 }
 
 async function columnsOf(client: pg.Client, table: string): Promise<string[]> {

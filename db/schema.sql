@@ -35,29 +35,6 @@ create policy owner_reads on api_keys for all to waxwing_owner using true with c
 grant insert, select on api_keys to waxwing_app;
 grant update (revoked_at) on api_keys to waxwing_app;
 
-create table clearances (
-	tenant_id uuid not null,
-	message_id uuid not null,
-	environment wx.environment_name not null,
-	ruleset text not null,
-	verdicts text not null,
-	until timestamp with time zone,
-	judged_at timestamp with time zone not null,
-	valid_until timestamp with time zone not null,
-	seal bytea not null,
-	constraint clearances_pkey PRIMARY KEY (tenant_id, message_id),
-	constraint clearances_ruleset_check CHECK (((length(ruleset) >= 1) AND (length(ruleset) <= 40))),
-	constraint clearances_verdicts_check CHECK (((length(verdicts) <= 64) AND (translate(verdicts, 'pnd'::text, ''::text) = ''::text)))
-) partition by RANGE (message_id);
-alter table clearances enable row level security;
-alter table clearances force row level security;
-create policy batch_of_tenants on clearances for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
-create policy one_tenant on clearances for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
-create policy owner_demands on clearances for all to waxwing_owner using true;
-grant insert, select on clearances to waxwing_app;
-grant insert, select on clearances to waxwing_worker;
-grant update (ruleset, valid_until, seal) on clearances to waxwing_worker;
-
 create table consent_statements (
 	tenant_id uuid not null,
 	id uuid not null,
@@ -109,11 +86,16 @@ create table dispatch_batches (
 	owner uuid not null,
 	lease_until timestamp with time zone not null,
 	started_at timestamp with time zone,
-	constraint dispatch_batches_pkey PRIMARY KEY (id)
+	tenant_id uuid,
+	route_id uuid,
+	message_ids uuid[],
+	constraint dispatch_batches_pkey PRIMARY KEY (id),
+	constraint dispatch_batches_message_ids_check CHECK (((cardinality(message_ids) >= 1) AND (cardinality(message_ids) <= 64))),
+	constraint dispatch_batches_messages CHECK ((((message_ids IS NULL) = (tenant_id IS NULL)) AND ((message_ids IS NULL) = (route_id IS NULL))))
 ) with (fillfactor=70);
 alter table dispatch_batches enable row level security;
 alter table dispatch_batches force row level security;
-create policy app_hands_over on dispatch_batches for insert to waxwing_app with check (started_at IS NULL);
+create policy app_hands_over on dispatch_batches for insert to waxwing_app with check ((started_at IS NULL) AND (tenant_id = ( SELECT wx.tenant() AS tenant)));
 create policy owner_all on dispatch_batches for all to waxwing_owner using true with check true;
 create policy worker_all on dispatch_batches for all to waxwing_worker using true with check true;
 grant insert on dispatch_batches to waxwing_app;
@@ -170,13 +152,14 @@ create table lane_entries (
 	batch_id uuid,
 	possible_duplicate boolean not null default false,
 	abandoned boolean not null default false,
-	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id)
+	seal bytea not null,
+	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id),
+	constraint lane_entries_seal_check CHECK ((length(seal) = 32))
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
 CREATE INDEX lane_entries_leased ON public.lane_entries USING btree (batch_id) WHERE (batch_id IS NOT NULL);
 CREATE INDEX lane_entries_waiting ON public.lane_entries USING btree (route_id, class, tenant_id, due_at, message_id) WHERE (batch_id IS NULL);
 alter table lane_entries enable row level security;
 alter table lane_entries force row level security;
-CREATE TRIGGER lane_entries_clearance AFTER INSERT ON public.lane_entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION wx.demand_clearances();
 create policy batch_of_tenants on lane_entries for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on lane_entries for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_claims on lane_entries for all to waxwing_owner using true with check true;
@@ -215,6 +198,7 @@ create table message_states (
 	carrier_error text,
 	possible_duplicate boolean not null default false,
 	event_id uuid not null,
+	sent_event uuid,
 	constraint message_states_pkey PRIMARY KEY (tenant_id, message_id),
 	constraint message_states_carrier_error_check CHECK ((length(carrier_error) <= 40))
 ) with (autovacuum_vacuum_scale_factor=0.05, fillfactor=85);
@@ -245,10 +229,19 @@ create table messages (
 	scheduled_at timestamp with time zone,
 	expires_at timestamp with time zone not null,
 	created_at timestamp with time zone not null,
+	ruleset text,
+	verdicts text,
+	deferred_until timestamp with time zone,
+	clear_until timestamp with time zone,
+	seal bytea,
 	constraint messages_pkey PRIMARY KEY (tenant_id, id),
 	constraint messages_class_check CHECK (((class >= 0) AND (class <= 3))),
 	constraint messages_dlt_template_id_check CHECK (((length(dlt_template_id) = 19) AND (translate(dlt_template_id, '0123456789'::text, ''::text) = ''::text))),
-	constraint messages_encoding_check CHECK (((encoding >= 0) AND (encoding <= 1)))
+	constraint messages_encoding_check CHECK (((encoding >= 0) AND (encoding <= 1))),
+	constraint messages_ruleset_check CHECK (((length(ruleset) >= 1) AND (length(ruleset) <= 40))),
+	constraint messages_seal CHECK ((((seal IS NULL) = (clear_until IS NULL)) AND ((seal IS NULL) OR (verdicts IS NOT NULL)))),
+	constraint messages_seal_check CHECK ((length(seal) = 32)),
+	constraint messages_verdicts_check CHECK (((length(verdicts) <= 64) AND (translate(verdicts, 'pnrd'::text, ''::text) = ''::text)))
 ) partition by RANGE (id);
 CREATE INDEX messages_by_address ON ONLY public.messages USING btree (tenant_id, environment, address_index, id DESC);
 alter table messages enable row level security;
@@ -369,12 +362,12 @@ create table submissions (
 	route_id uuid not null,
 	carrier_id text not null,
 	state smallint not null default 0,
-	submitted_at timestamp with time zone not null,
-	constraint submissions_pkey PRIMARY KEY (tenant_id, message_id, segment, submitted_at)
+	submitted_at timestamp with time zone not null
 );
 CREATE INDEX submissions_by_age ON public.submissions USING brin (submitted_at) WITH (pages_per_range='32');
 CREATE INDEX submissions_by_carrier ON public.submissions USING btree (route_id, carrier_id);
 CREATE INDEX submissions_last_delivered ON public.submissions USING btree (submitted_at) WHERE ((segments > 1) AND (segment = segments) AND (state = 2));
+CREATE UNIQUE INDEX submissions_of_long ON public.submissions USING btree (tenant_id, message_id, segment, submitted_at) WHERE (segments > 1);
 alter table submissions enable row level security;
 alter table submissions force row level security;
 create policy batch_of_tenants on submissions for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
@@ -551,9 +544,6 @@ create function wx.create_tenant(new_id uuid, name_sealed bytea, wrapped bytea, 
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.create_tenant(uuid,bytea,bytea,timestamp with time zone) to waxwing_app;
-create function wx.demand_clearances()
-	returns trigger
-	language plpgsql volatile security definer set search_path=public, wx;
 create function wx.disable_route(which uuid)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;

@@ -10,7 +10,6 @@ import { testDatabase } from "../../tests/support/database.ts";
 import {
 	consentAmong,
 	contactRoutes,
-	factKey,
 	type IndexKey,
 	type Keyword,
 	type ReadNumber,
@@ -86,8 +85,8 @@ function keyOf(scope: Scope, address: string): IndexKey {
 async function facts(scope: Scope, address: string) {
 	const key = keyOf(scope, address);
 	const look = async (tx: Parameters<typeof suppressedAmong>[0]) => ({
-		suppressed: (await suppressedAmong(tx, [key])).has(factKey(key)),
-		consent: (await consentAmong(tx, [key])).get(factKey(key)),
+		suppressed: (await suppressedAmong(tx, [key])).has(0),
+		consent: (await consentAmong(tx, [key])).get(0),
 	});
 	const seenByApp = await app.inTenant(scope, look);
 	assert.deepEqual(await worker.inTenants([scope.tenantId], look), seenByApp);
@@ -119,7 +118,7 @@ test("a STOP is seen inside its own transaction", async () => {
 	const key = keyOf(asha, address);
 	await worker.inTenants([asha.tenantId], async (tx) => {
 		await recordStops(tx, workerVault, [said(asha, address)]);
-		assert.ok((await suppressedAmong(tx, [key])).has(factKey(key)));
+		assert.ok((await suppressedAmong(tx, [key])).has(0));
 	});
 });
 
@@ -145,8 +144,7 @@ test("a batch of people of two tenants is two statements' work", async () => {
 	const tenantIds = scopes.map(({ tenantId }) => tenantId);
 	const found = await worker.inTenants(tenantIds, (tx) => suppressedAmong(tx, keys));
 	assert.equal(found.size, 300);
-	for (const [i, address] of people.entries())
-		assert.ok(found.has(factKey(keyOf(scopes[i % 2] as Scope, address))));
+	for (const i of people.keys()) assert.ok(found.has(2 * i + (i % 2)));
 });
 
 test("no keys, no query", async () => {

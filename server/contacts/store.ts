@@ -4,6 +4,7 @@
  * both roles: they take arrays, and nothing they read is ever cached.
  */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import { byteas, texts, uuids } from "#platform/db-arrays.ts";
 import type { PageQuery } from "#platform/page.ts";
 
 export interface IndexKey {
@@ -43,12 +44,15 @@ const suppressedAmongStatement = sql(
 
 /**
  * Which of these addresses must get nothing at all: a suppression is in force, or the newest
- * statement revokes consent to everything. The result holds `factKey`s.
+ * statement revokes consent to everything. By position in `keys`.
  */
-export async function suppressedAmong(tx: Tx, keys: readonly IndexKey[]): Promise<Set<string>> {
+export async function suppressedAmong(
+	tx: Tx,
+	keys: readonly IndexKey[],
+): Promise<ReadonlySet<number>> {
 	if (keys.length === 0) return new Set();
 	const rows = await tx.query<{ ord: number }>(suppressedAmongStatement, columnsOf(keys));
-	return new Set(rows.map(({ ord }) => factKey(keys[ord - 1] as IndexKey)));
+	return new Set(rows.map(({ ord }) => ord - 1));
 }
 
 const consentAmongStatement = sql(
@@ -65,25 +69,25 @@ const consentAmongStatement = sql(
 
 /**
  * What the newest statement of each address says about promotion (both coverages include it), by
- * `factKey`; an address without a statement is not there.
+ * position in `keys`; an address without a statement is not there.
  */
 export async function consentAmong(
 	tx: Tx,
 	keys: readonly IndexKey[],
-): Promise<Map<string, boolean>> {
+): Promise<ReadonlyMap<number, boolean>> {
 	if (keys.length === 0) return new Map();
 	const rows = await tx.query<{ ord: number; granted: boolean }>(
 		consentAmongStatement,
 		columnsOf(keys),
 	);
-	return new Map(rows.map(({ ord, granted }) => [factKey(keys[ord - 1] as IndexKey), granted]));
+	return new Map(rows.map(({ ord, granted }) => [ord - 1, granted]));
 }
 
 function columnsOf(keys: readonly IndexKey[]): unknown[] {
 	return [
-		keys.map((key) => key.tenantId),
-		keys.map((key) => key.environment),
-		keys.map((key) => key.index),
+		uuids(keys.map((key) => key.tenantId)),
+		texts(keys.map((key) => key.environment)),
+		byteas(keys.map((key) => key.index)),
 	];
 }
 

@@ -14,7 +14,6 @@ import type { Vault } from "#vault/index.ts";
 import type { Draft } from "./draft.ts";
 import { gatherFacts } from "./facts.ts";
 import type { Handover, HandoverPlan } from "./handover.ts";
-import { makeBatches } from "./lane-store.ts";
 import { type Prepared, prepare, type SenderIndexes } from "./prepare.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal, type MessageErrorCode, numberOfError, states } from "./state.ts";
@@ -105,15 +104,23 @@ async function write(
 	nowMs: number,
 	plan: HandoverPlan | undefined,
 ): Promise<void> {
-	// Each scope's questions are sent in its own scope; all of them travel together.
-	const gathered = await Promise.all(groups.map((group) => ask(parts, tx, group, nowMs)));
+	// Each scope's questions are sent in its own scope; all of them travel together. The transaction begins in the
+	// scope of the first group, and stays there when it is the only one.
+	const gathered = await Promise.all(
+		groups.map((group, i) => {
+			if (i > 0) tx.enter(scopeOf(group));
+			return ask(parts, tx, group, nowMs);
+		}),
+	);
 	for (const [i, group] of groups.entries()) {
-		const { scope } = (group[0] as Work).request;
-		tx.enter(scope);
+		if (groups.length > 1) tx.enter(scopeOf(group));
 		const judged = judge(parts, group, gathered[i] as Answers, nowMs);
-		record(parts, tx, scope, judged, nowMs, plan);
+		record(parts, tx, scopeOf(group), judged, nowMs, plan);
 	}
-	if (plan !== undefined) makeBatches(tx, plan.batchIds(), plan.owner, plan.leaseUntilMs);
+}
+
+function scopeOf(group: readonly Work[]): Scope {
+	return (group[0] as Work).request.scope;
 }
 
 interface Answers {
@@ -130,8 +137,7 @@ async function ask(
 	group: readonly Work[],
 	nowMs: number,
 ): Promise<Answers> {
-	const { scope } = (group[0] as Work).request;
-	tx.enter(scope);
+	const scope = scopeOf(group);
 	recordGrants(tx, parts.vault, scope, grantsOf(parts, group), nowMs);
 	const claims = group.flatMap(({ request, prepared }) =>
 		request.idempotency === undefined
@@ -220,10 +226,7 @@ function settleEarly(
 
 /** What a scope's messages become in the tables. */
 interface Rows {
-	readonly messages: store.NewMessage[];
-	readonly decisions: store.NewDecision[];
-	readonly clearances: store.NewClearance[];
-	readonly entries: store.NewLaneEntry[];
+	readonly messages: store.JudgedMessage[];
 	readonly refused: Transition[];
 	readonly events: [string, string, number][];
 }
@@ -236,24 +239,14 @@ function record(
 	nowMs: number,
 	plan: HandoverPlan | undefined,
 ): void {
-	const rows: Rows = {
-		messages: [],
-		decisions: [],
-		clearances: [],
-		entries: [],
-		refused: [],
-		events: [],
-	};
+	const rows: Rows = { messages: [], refused: [], events: [] };
 	for (const { work, messages } of judged) {
 		const accepted = messages.map((one) => recordOne(parts, scope, one, nowMs, plan, rows));
 		work.answer = { kind: "accepted", messages: accepted, atMs: nowMs };
 	}
-	store.insertMessages(tx, scope, false, nowMs, rows.messages);
-	store.insertDecisions(tx, nowMs, rows.decisions);
-	store.insertClearances(tx, scope, nowMs, rows.clearances);
-	store.insertLaneEntries(tx, scope, rows.entries);
+	const outbox = { id: parts.ids.next(), events: rows.events };
+	store.insertJudged(tx, scope, nowMs, rows.messages, plan?.lease, outbox);
 	applyTransitions(tx, nowMs, rows.refused);
-	store.postEvents(tx, scope, parts.ids.next(), nowMs, rows.events);
 }
 
 function recordOne(
@@ -266,51 +259,32 @@ function recordOne(
 ): Accepted {
 	const { row, draft } = prepared;
 	const { id } = row;
-	rows.messages.push(row);
+	const { ruleset, verdicts } = outcome;
 	const candidates =
 		outcome.kind === "refused" ? [] : parts.router.candidates(scope.environment, draft.country);
 	const [routeId] = candidates;
 	const decision = decide(prepared, outcome, routeId, nowMs);
+	const deferredUntilMs = outcome.kind === "deferred" ? outcome.until : null;
 	if (decision.kind === "rejected" || outcome.kind === "refused" || routeId === undefined) {
+		const left = { deferredUntilMs, clearance: undefined, lane: undefined };
+		rows.messages.push({ ...row, ruleset, verdicts, ...left });
 		rows.refused.push(rejection(parts, scope, id, decision, nowMs));
-		rows.decisions.push(decisionRow(scope, id, outcome));
 		return { id, draft, decision };
 	}
 	const { seal, validUntil } = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
-	const { ruleset, verdicts } = outcome;
-	const untilMs = outcome.kind === "deferred" ? outcome.until : null;
-	rows.clearances.push({
-		messageId: id,
-		ruleset,
-		verdicts,
-		untilMs,
-		validUntilMs: validUntil,
-		seal,
-	});
 	const { dueAtMs } = decision;
 	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
 	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance) : undefined;
-	rows.entries.push({
-		messageId: id,
-		routeId,
-		class: row.class,
-		dueAtMs,
-		expiresAtMs: row.expiresAtMs,
-		batchId: batchId ?? null,
+	rows.messages.push({
+		...row,
+		ruleset,
+		verdicts,
+		deferredUntilMs,
+		clearance: { untilMs: validUntil, seal },
+		lane: { routeId, dueAtMs, batchId: batchId ?? null },
 	});
 	rows.events.push([id, id, states.accepted.rank]);
 	return { id, draft, decision };
-}
-
-function decisionRow(scope: Scope, messageId: string, outcome: Outcome): store.NewDecision {
-	return {
-		...scope,
-		messageId,
-		ruleset: outcome.ruleset,
-		verdicts: outcome.verdicts,
-		outcome: outcome.kind,
-		untilMs: outcome.kind === "deferred" ? outcome.until : null,
-	};
 }
 
 function decide(

@@ -11,7 +11,7 @@ import { type Clearance, recall } from "#policy/index.ts";
 import { type Vault, VaultError } from "#vault/index.ts";
 import { batchMax, leaseMs } from "./handover.ts";
 import * as store from "./lane-store.ts";
-import { laneMax, type Lanes } from "./lanes.ts";
+import type { Lanes } from "./lanes.ts";
 import type { Batch, Dlt, Parcel, Sealed } from "./parcel.ts";
 import { bodyDigestOf, placeOf } from "./prepare.ts";
 import type { Recorder } from "./recorder.ts";
@@ -28,6 +28,8 @@ export interface ClaimParts {
 	readonly recorder: Pick<Recorder, "record">;
 }
 
+/** Messages of one lane in memory that a claim fills up to. */
+export const claimMax = 4_096;
 /** Tenants served in one claim; the others have their turn in the next. */
 const tenantsMax = 16;
 
@@ -40,11 +42,11 @@ export async function claimLane(
 	routeId: string,
 	classNumber: number,
 ): Promise<number> {
-	const space = laneMax - parts.lanes.waiting(routeId, classNumber);
+	const space = claimMax - parts.lanes.waiting(routeId, classNumber);
 	if (space < batchMax) return 0;
 	const nowMs = parts.clock.now();
 	const leased = await parts.worker.inPlatform((tx) =>
-		lease(parts, tx, routeId, classNumber, Math.min(space, laneMax / 2), nowMs),
+		lease(parts, tx, routeId, classNumber, Math.min(space, claimMax / 2), nowMs),
 	);
 	if (leased.length === 0) return 0;
 	const tenants = [...new Set(leased.map((one) => one.request.tenantId))];
@@ -152,6 +154,7 @@ function openParcel(
 			bodyDigest,
 			clearance: clearanceOf(parts, row, bodyDigest),
 			expiresAtMs: row.expires_at.getTime(),
+			inTable: true,
 			attempt: entry.attempt,
 			possibleDuplicate: entry.possible_duplicate,
 			abandoned: entry.abandoned,
@@ -200,7 +203,10 @@ function cut(text: string): Segmented {
 }
 
 function clearanceOf(parts: ClaimParts, row: store.LoadedMessage, bodyDigest: Buffer): Clearance {
-	const stored = { ruleset: row.ruleset, validUntil: row.valid_until.getTime(), seal: row.seal };
+	const { ruleset, clear_until: clearUntil, seal } = row;
+	if (ruleset === null || clearUntil === null || seal === null)
+		throw new NotAuthentic("a message that stands in a lane was never cleared");
+	const stored = { ruleset, validUntil: clearUntil.getTime(), seal };
 	const bound = {
 		tenantId: row.tenant_id,
 		environment: row.environment,
@@ -220,9 +226,11 @@ export async function releaseBatches(
 ): Promise<void> {
 	if (batches.length === 0) return;
 	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
-	const ids = batches.map((batch) => batch.id);
-	await worker.inTenants(tenants, async (tx) => {
-		store.releaseEntries(tx, tenants, ids);
-		store.dropBatches(tx, ids);
-	});
+	await worker.inTenants(tenants, async (tx) =>
+		store.releaseBatches(
+			tx,
+			tenants,
+			batches.map((batch) => batch.id),
+		),
+	);
 }

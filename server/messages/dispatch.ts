@@ -8,7 +8,7 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database } from "#platform/db.ts";
 import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
-import { type Clearance, classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
+import { classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
 import type { TenantSettings } from "#templates/index.ts";
 import type { Vault } from "#vault/index.ts";
 import {
@@ -23,12 +23,13 @@ import {
 import { gatherFacts } from "./facts.ts";
 import { leaseMs } from "./handover.ts";
 import type { LateAnswers } from "./late-answers.ts";
-import { startBatches, updateClearances } from "./lane-store.ts";
+import { startBatches } from "./lane-store.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Batch, Parcel, Subject } from "./parcel.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal } from "./state.ts";
+import { insertDecisions, type NewDecision } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
 /** Messages whose batches are being started at once, per route, beyond the carrier's own window. */
@@ -138,7 +139,7 @@ async function send(
 	land: Land,
 ): Promise<void> {
 	const started = await start(parts, batches);
-	const renewed: Clearance[] = [];
+	const renewed: NewDecision[] = [];
 	for (const batch of batches) {
 		for (const parcel of batch.parcels) {
 			const facts = started.facts.get(parcel.messageId);
@@ -251,7 +252,7 @@ function judge(
 	parcel: Parcel,
 	facts: Facts,
 	context: EffectContext,
-	renewed: Clearance[],
+	renewed: NewDecision[],
 ): Effects | undefined {
 	if (parcel.abandoned) return afterAbandoning(parcel, context);
 	if (context.nowMs >= parcel.expiresAtMs) return afterExpiry(parcel, context);
@@ -268,7 +269,7 @@ function judge(
 		return afterDispatchRefusal(parcel, "fact_missing", context);
 	}
 	const outcome = renew(facts, parts.vault, context.nowMs);
-	const decision = {
+	const decision: NewDecision = {
 		tenantId: parcel.tenantId,
 		environment: parcel.environment,
 		messageId: parcel.messageId,
@@ -279,7 +280,7 @@ function judge(
 	};
 	switch (outcome.kind) {
 		case "cleared":
-			renewed.push(outcome.clearance);
+			renewed.push(decision);
 			return undefined;
 		case "refused":
 			return {
@@ -296,17 +297,11 @@ function judge(
 	}
 }
 
-async function storeRenewed(parts: DispatchParts, renewed: readonly Clearance[]): Promise<void> {
-	const rows = renewed.map((one) => ({
-		tenantId: one.tenantId,
-		messageId: one.messageId,
-		ruleset: one.ruleset,
-		validUntilMs: one.validUntil,
-		seal: one.seal,
-	}));
+/** What was judged anew and cleared is told in the message's decisions; the message does not wait for it. */
+async function storeRenewed(parts: DispatchParts, renewed: readonly NewDecision[]): Promise<void> {
 	try {
-		await parts.worker.inTenants([...new Set(rows.map((row) => row.tenantId))], async (tx) =>
-			updateClearances(tx, rows),
+		await parts.worker.inTenants([...new Set(renewed.map((row) => row.tenantId))], async (tx) =>
+			insertDecisions(tx, parts.clock.now(), renewed),
 		);
 	} catch (error) {
 		parts.log.error({ err: error }, "renewed clearances could not be stored");

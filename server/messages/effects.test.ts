@@ -27,6 +27,7 @@ function parcel(change: Partial<Parcel> = {}): Parcel {
 		messageId: "m",
 		class: 1,
 		routeId: "r",
+		inTable: true,
 		attempt: 0,
 		possibleDuplicate: false,
 		abandoned: false,

@@ -20,9 +20,9 @@ import type { Transition } from "./transition-store.ts";
 export interface Effects {
 	readonly transition?: Transition;
 	readonly submissions?: readonly Submission[];
-	/** The lane entry is done with. */
+	/** The lane entry is done with. What was handed over in memory has none. */
 	readonly finished?: EntryKey;
-	/** The lane entry waits again. */
+	/** The message waits in the lane's table, again or for the first time. */
 	readonly returned?: ReturnedEntry;
 	readonly decision?: NewDecision;
 }
@@ -180,7 +180,9 @@ function end(
 ): Effects {
 	return {
 		transition: transitionOf(parcel, state, context, error, carrierError),
-		finished: { tenantId: parcel.tenantId, messageId: parcel.messageId },
+		...(parcel.inTable
+			? { finished: { tenantId: parcel.tenantId, messageId: parcel.messageId } }
+			: {}),
 	};
 }
 

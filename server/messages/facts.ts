@@ -17,20 +17,22 @@ export interface Gathered {
 /** All queries leave in one round trip. The transaction must be in the tenants of the subjects. */
 export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise<Gathered> {
 	const recipients = subjects.map((subject) => keyOf(subject, subject.recipient));
-	const promotional = subjects.filter((subject) => subject.class === "promotional");
+	const fromWhom = distinctSenders(subjects);
+	/** Positions in `promotional` of the subjects whose consent is asked for. */
+	const asked = new Map<number, number>();
+	const promotional = recipients.filter(
+		(_, i) => subjects[i]?.class === "promotional" && asked.set(i, asked.size),
+	);
 	const [settings, senders, suppressed, consents] = await Promise.all([
 		settingsOf(tx, distinctScopes(subjects)),
-		sendersAmong(tx, distinctKeys(subjects.map((subject) => keyOf(subject, subject.senderIndex)))),
+		sendersAmong(tx, fromWhom.keys),
 		suppressedAmong(tx, recipients),
-		consentAmong(
-			tx,
-			promotional.map((subject) => keyOf(subject, subject.recipient)),
-		),
+		consentAmong(tx, promotional),
 	]);
-	const facts = subjects.map((subject): Facts => {
+	const facts = subjects.map((subject, i): Facts => {
 		const own = settings.get(`${subject.tenantId}/${subject.environment}`);
-		const recipient = factKey(keyOf(subject, subject.recipient));
-		const sender = senders.get(factKey(keyOf(subject, subject.senderIndex)));
+		const sender = senders.get(fromWhom.positions[i] as number);
+		const promotionalAt = asked.get(i);
 		return {
 			now: subject.at,
 			tenantId: subject.tenantId,
@@ -42,9 +44,9 @@ export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise
 			bodyDigest: subject.bodyDigest,
 			country: subject.country,
 			sender: { registered: sender !== undefined, active: sender?.active === true },
-			suppressed: suppressed.has(recipient),
+			suppressed: suppressed.has(i),
 			promotionalConsent:
-				subject.class === "promotional" ? consentOf(consents.get(recipient)) : undefined,
+				promotionalAt === undefined ? undefined : consentOf(consents.get(promotionalAt)),
 			countriesAllowed: own?.countries,
 			outsideWindow: own?.outsideWindow,
 			promotionalWindow:
@@ -72,8 +74,26 @@ function keyOf(subject: { tenantId: string; environment: Environment }, index: B
 	return { tenantId: subject.tenantId, environment: subject.environment, index };
 }
 
-function distinctKeys(keys: readonly IndexKey[]): IndexKey[] {
-	return [...new Map(keys.map((key) => [factKey(key), key])).values()];
+/** A batch has few senders: each is asked for once. Equal indexes are mostly the same buffer (see prepare.ts). */
+function distinctSenders(subjects: readonly Subject[]): { keys: IndexKey[]; positions: number[] } {
+	const keys: IndexKey[] = [];
+	const found = new Map<string, number>();
+	let last: { readonly subject: Subject; readonly position: number } | undefined;
+	const positions = subjects.map((subject) => {
+		const isLast =
+			last !== undefined &&
+			last.subject.senderIndex === subject.senderIndex &&
+			last.subject.tenantId === subject.tenantId &&
+			last.subject.environment === subject.environment;
+		if (isLast && last !== undefined) return last.position;
+		const key = keyOf(subject, subject.senderIndex);
+		const name = factKey(key);
+		const position = found.get(name) ?? keys.push(key) - 1;
+		found.set(name, position);
+		last = { subject, position };
+		return position;
+	});
+	return { keys, positions };
 }
 
 function distinctScopes(subjects: readonly Subject[]): Scope[] {

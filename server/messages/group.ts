@@ -4,11 +4,14 @@
  */
 import { Fault } from "#platform/errors.ts";
 import { type AcceptAnswer, acceptGroup, type AcceptParts, type AcceptRequest } from "./accept.ts";
+import { createGather } from "./gather.ts";
 
 /** Messages of one commit, unless a single request is larger. */
 const groupMax = 1_000;
 /** Commits under way at once: the database works on one while the next is prepared. */
 const commitsMax = 2;
+/** How long requests that keep coming are gathered for a commit, milliseconds. */
+const gatherMs = 2;
 /** Messages that may wait for a commit before 429. */
 const waitingMax = 20_000;
 
@@ -31,22 +34,28 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 	const inProgress = new Set<string>();
 	let waiting = 0;
 	let commits = 0;
-	let scheduled = false;
 	let onIdle: (() => void)[] = [];
 
 	const pump = (): void => {
-		scheduled = false;
 		while (commits < commitsMax && queue.length > 0) {
 			const group = takeGroup(queue);
 			waiting -= sizeOf(group);
 			commits++;
 			void commitGroup(parts, group).finally(() => {
 				commits--;
-				if (queue.length > 0) pump();
+				if (queue.length > 0) arrived();
 				else if (commits === 0) for (const done of onIdle.splice(0)) done();
 			});
 		}
 	};
+
+	const arrived = createGather({
+		clock: parts.clock,
+		mostMs: gatherMs,
+		enough: groupMax,
+		size: () => waiting,
+		act: pump,
+	});
 
 	return {
 		waiting: () => waiting,
@@ -65,11 +74,7 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 			const answered = new Promise<AcceptAnswer>(
 				(resolve, reject) => void queue.push({ request, resolve, reject }),
 			);
-			// The turn of the event loop is the window: everything parsed in it travels together.
-			if (!scheduled && commits < commitsMax) {
-				scheduled = true;
-				setImmediate(pump);
-			}
+			if (commits < commitsMax) arrived();
 			return name === undefined ? answered : answered.finally(() => inProgress.delete(name));
 		},
 	};

@@ -1,6 +1,7 @@
 /**
  * Hand-over in memory: the process that accepts a message and can also send it leases it to itself in the
- * accept commit and keeps it in its lanes, so that nothing is read back. The table remains the truth.
+ * accept commit and keeps it in its lanes, so that nothing is read back. The batch's row names its messages and
+ * remains the truth: they enter the lane's table only if they must wait after all, or if the holder dies.
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Ids } from "#platform/ids.ts";
@@ -8,6 +9,7 @@ import type { Clearance } from "#policy/index.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Parcel } from "./parcel.ts";
 import type { Prepared } from "./prepare.ts";
+import type { Lease } from "./store.ts";
 
 /** Messages of one batch: what becomes of unknown outcome, at most, when a process dies on it. */
 export const batchMax = 64;
@@ -22,11 +24,10 @@ export interface Handover {
 }
 
 export interface HandoverPlan {
-	readonly owner: string;
-	readonly leaseUntilMs: number;
 	/** The batch that the message joins; undefined when it must wait in the table. */
 	add(prepared: Prepared, routeId: string, clearance: Clearance): string | undefined;
-	batchIds(): string[];
+	/** Under which its batches are to be written. */
+	readonly lease: Lease;
 	/** After the commit: the batches enter the lanes. */
 	commit(): void;
 	/** The commit failed: nothing happened. */
@@ -64,8 +65,7 @@ export function createHandover(parts: HandoverParts): Handover {
 			for (const batch of batches) lanes.release(batch.routeId, batch.class, batch.parcels.length);
 		};
 		return {
-			owner,
-			leaseUntilMs: clock.now() + leaseMs,
+			lease: { owner, untilMs: clock.now() + leaseMs },
 			add(prepared, routeId, clearance) {
 				const { subject, row } = prepared;
 				if (!parts.serves(routeId, row.class)) {
@@ -93,7 +93,6 @@ export function createHandover(parts: HandoverParts): Handover {
 				batch.parcels.push(parcelOf(prepared, routeId, clearance));
 				return batch.id;
 			},
-			batchIds: () => batches.map((batch) => batch.id),
 			commit() {
 				releaseAll();
 				for (const batch of batches) lanes.push(batch);
@@ -125,6 +124,7 @@ function parcelOf(
 		bodyDigest: subject.bodyDigest,
 		clearance,
 		expiresAtMs: draft.expiresAtMs,
+		inTable: false,
 		attempt: 0,
 		possibleDuplicate: false,
 		abandoned: false,

@@ -16,7 +16,7 @@ import { wordsOf } from "./inbound-words.ts";
 import type { Sealed } from "./parcel.ts";
 import { placeOf } from "./prepare.ts";
 import { states } from "./state.ts";
-import { insertMessages, type NewMessage } from "./store.ts";
+import { insertInbound, type NewMessage } from "./store.ts";
 import { applyTransitions } from "./transition-store.ts";
 
 export interface WriteParts {
@@ -126,10 +126,9 @@ function insertAll(
 	}));
 	const scopes = Map.groupBy(rows, ({ scope }) => `${scope.tenantId}/${scope.environment}`);
 	for (const some of scopes.values())
-		insertMessages(
+		insertInbound(
 			tx,
 			(some[0] as { scope: Scope }).scope,
-			true,
 			nowMs,
 			some.map(({ row }) => row),
 		);

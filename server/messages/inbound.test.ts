@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { DeliverSm } from "#channels/index.ts";
-import { factKey, type IndexKey, suppressedAmong } from "#contacts/index.ts";
+import { type IndexKey, suppressedAmong } from "#contacts/index.ts";
 import { systemClock } from "#platform/clock.ts";
 import { type Database, openDatabase, type Scope, type Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
@@ -184,7 +184,7 @@ function keyOf(scope: Scope, address: string): IndexKey {
 
 async function isSuppressed(scope: Scope, address: string): Promise<boolean> {
 	const key = keyOf(scope, address);
-	return app.inTenant(scope, async (tx) => (await suppressedAmong(tx, [key])).has(factKey(key)));
+	return app.inTenant(scope, async (tx) => (await suppressedAmong(tx, [key])).has(0));
 }
 
 async function partsOf(address: string): Promise<number> {

@@ -4,13 +4,14 @@
  * definer functions that answer with ids.
  */
 import { sql, type Tx } from "#platform/db.ts";
+import { bools, float8s, int2s, uuids } from "#platform/db-arrays.ts";
 
 const makeBatchesStatement = sql(
 	"lanes.make_batches",
 	"insert into dispatch_batches (id, owner, lease_until) select id, $2, to_timestamp($3::float8 / 1000) from unnest($1::uuid[]) as b (id)",
 );
 
-/** Notes batches as held by `owner`. Also run by the accepting side, in the commit that hands over. */
+/** Notes batches as held by `owner`. The accepting side does the same in its own statement (store.ts). */
 export function makeBatches(
 	tx: Tx,
 	ids: readonly string[],
@@ -127,10 +128,9 @@ export function leaseEntries(tx: Tx, request: LeaseRequest, nowMs: number): Prom
 const loadStatement = sql(
 	"lanes.load",
 	`select m.tenant_id, m.id, m.environment::text as environment, m.class, m.address_index, m.sender_index, m.sealed, m.country, m.dlt_template_id,
-		m.expires_at, c.ruleset, c.valid_until, c.seal
+		m.expires_at, m.ruleset, m.clear_until, m.seal
 	from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, id)
-	join messages m on m.tenant_id = k.tenant_id and m.id = k.id and m.id between $3 and $4
-	join clearances c on c.tenant_id = k.tenant_id and c.message_id = k.id and c.message_id between $3 and $4`,
+	join messages m on m.tenant_id = k.tenant_id and m.id = k.id and m.id between $3 and $4`,
 );
 
 export interface LoadedMessage {
@@ -144,9 +144,10 @@ export interface LoadedMessage {
 	readonly country: string;
 	readonly dlt_template_id: string | null;
 	readonly expires_at: Date;
-	readonly ruleset: string;
-	readonly valid_until: Date;
-	readonly seal: Buffer;
+	/** Null, as the two below, for what was never cleared: it stands in no lane. */
+	readonly ruleset: string | null;
+	readonly clear_until: Date | null;
+	readonly seal: Buffer | null;
 }
 
 export function loadMessages(
@@ -156,7 +157,8 @@ export function loadMessages(
 ): Promise<LoadedMessage[]> {
 	// The bounds let the planner leave out the partitions of other months.
 	const sorted = ids.toSorted();
-	return tx.query<LoadedMessage>(loadStatement, [tenantIds, ids, sorted[0], sorted.at(-1)]);
+	const values = [uuids(tenantIds), uuids(ids), sorted[0], sorted.at(-1)];
+	return tx.query<LoadedMessage>(loadStatement, values);
 }
 
 export interface EntryKey {
@@ -173,7 +175,10 @@ const finishStatement = sql(
 /** The entry is done with: the message has left, or never will. */
 export function finishEntries(tx: Tx, keys: readonly EntryKey[]): void {
 	if (keys.length > 0)
-		tx.post(finishStatement, [keys.map((key) => key.tenantId), keys.map((key) => key.messageId)]);
+		tx.post(finishStatement, [
+			uuids(keys.map((key) => key.tenantId)),
+			uuids(keys.map((key) => key.messageId)),
+		]);
 }
 
 export interface ReturnedEntry extends EntryKey {
@@ -186,26 +191,40 @@ export interface ReturnedEntry extends EntryKey {
 
 const returnStatement = sql(
 	"lanes.return",
-	`update lane_entries l set batch_id = null, route_id = r.route_id, due_at = to_timestamp(r.due_ms / 1000), attempt = r.attempt,
-		possible_duplicate = r.possible_duplicate, abandoned = r.abandoned
-	from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::smallint[], $6::boolean[], $7::boolean[])
-		as r (tenant_id, message_id, route_id, due_ms, attempt, possible_duplicate, abandoned)
-	where l.tenant_id = r.tenant_id and l.message_id = r.message_id`,
+	`with r as materialized (
+		select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::smallint[], $6::boolean[], $7::boolean[], $8::uuid[])
+			as r (tenant_id, message_id, route_id, due_ms, attempt, possible_duplicate, abandoned, batch_id)
+	), moved as (
+		update lane_entries l set batch_id = null, route_id = r.route_id, due_at = to_timestamp(r.due_ms / 1000), attempt = r.attempt,
+			possible_duplicate = r.possible_duplicate, abandoned = r.abandoned
+		from r where l.tenant_id = r.tenant_id and l.message_id = r.message_id and l.batch_id is not distinct from r.batch_id
+	)
+	insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, attempt, possible_duplicate, abandoned, seal)
+	select m.tenant_id, m.id, m.environment, r.route_id, m.class, to_timestamp(r.due_ms / 1000), m.expires_at, r.attempt, r.possible_duplicate,
+		r.abandoned, m.seal
+	from r join dispatch_batches b on b.id = r.batch_id and b.message_ids is not null
+	join messages m on m.tenant_id = r.tenant_id and m.id = r.message_id
+	on conflict do nothing`,
 );
 
-/** The entry waits again: for a retry, another route, or the opening of a window. */
-export function returnEntries(tx: Tx, rows: readonly ReturnedEntry[]): void {
+/**
+ * Messages wait again: for a retry, another route, or the opening of a window. Those that were handed over in
+ * memory enter the table here. `batchId` is the fence: who has lost the batch meanwhile changes nothing.
+ */
+export function returnEntries(
+	tx: Tx,
+	rows: readonly (ReturnedEntry & { readonly batchId: string | null })[],
+): void {
 	if (rows.length === 0) return;
-	const column = <K extends keyof ReturnedEntry>(name: K): ReturnedEntry[K][] =>
-		rows.map((row) => row[name]);
 	tx.post(returnStatement, [
-		column("tenantId"),
-		column("messageId"),
-		column("routeId"),
-		column("dueAtMs"),
-		column("attempt"),
-		column("possibleDuplicate"),
-		column("abandoned"),
+		uuids(rows.map((row) => row.tenantId)),
+		uuids(rows.map((row) => row.messageId)),
+		uuids(rows.map((row) => row.routeId)),
+		float8s(rows.map((row) => row.dueAtMs)),
+		int2s(rows.map((row) => row.attempt)),
+		bools(rows.map((row) => row.possibleDuplicate)),
+		bools(rows.map((row) => row.abandoned)),
+		uuids(rows.map((row) => row.batchId)),
 	]);
 }
 
@@ -213,40 +232,25 @@ const releaseStatement = sql(
 	"lanes.release",
 	"update lane_entries set batch_id = null where tenant_id = any ($1::uuid[]) and batch_id = any ($2::uuid[])",
 );
+const enterStatement = sql(
+	"lanes.enter",
+	`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, seal)
+	select m.tenant_id, m.id, m.environment, b.route_id, m.class, m.created_at, m.expires_at, m.seal
+	from dispatch_batches b cross join unnest(b.message_ids) as i (id) join messages m on m.tenant_id = b.tenant_id and m.id = i.id
+	where b.id = any ($1::uuid[]) order by m.tenant_id, m.id
+	on conflict do nothing`,
+);
 
-/** Entries of batches that were never started wait again. */
-export function releaseEntries(
+/** Messages of batches that were never started wait again, and the batches are gone. */
+export function releaseBatches(
 	tx: Tx,
 	tenantIds: readonly string[],
 	batchIds: readonly string[],
 ): void {
-	if (batchIds.length > 0) tx.post(releaseStatement, [tenantIds, batchIds]);
-}
-
-const clearAgainStatement = sql(
-	"lanes.clear_again",
-	`update clearances c set ruleset = n.ruleset, valid_until = to_timestamp(n.valid_ms / 1000), seal = n.seal
-	from unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::bytea[]) as n (tenant_id, message_id, ruleset, valid_ms, seal)
-	where c.tenant_id = n.tenant_id and c.message_id = n.message_id`,
-);
-
-/** Stores clearances that dispatch had minted anew. */
-export function updateClearances(
-	tx: Tx,
-	rows: readonly (EntryKey & {
-		readonly ruleset: string;
-		readonly validUntilMs: number;
-		readonly seal: Buffer;
-	})[],
-): void {
-	if (rows.length === 0) return;
-	tx.post(clearAgainStatement, [
-		rows.map((row) => row.tenantId),
-		rows.map((row) => row.messageId),
-		rows.map((row) => row.ruleset),
-		rows.map((row) => row.validUntilMs),
-		rows.map((row) => row.seal),
-	]);
+	if (batchIds.length === 0) return;
+	tx.post(releaseStatement, [tenantIds, batchIds]);
+	tx.post(enterStatement, [batchIds]);
+	dropBatches(tx, batchIds);
 }
 
 // Recovery ----------------------------------------------------------------------------------------------------

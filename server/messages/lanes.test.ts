@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLanes, laneMax } from "./lanes.ts";
+import { createLanes, laneMax, lanesMax } from "./lanes.ts";
 import type { Batch, Parcel } from "./parcel.ts";
 
 let next = 0;
@@ -58,6 +58,26 @@ test("lanes are bounded, and a tenant cannot fill one alone", () => {
 	lanes.release("r", 1, laneMax / 2);
 	assert.equal(lanes.room("r", 1, "b"), laneMax / 2);
 	assert.equal(lanes.room("other", 1, "a"), laneMax / 2);
+});
+
+test("all lanes together are bounded, and what leaves makes room", () => {
+	const lanes = createLanes();
+	const routes = Array.from({ length: 8 }, (_, i) => `r${i}`);
+	const fill = (): number => {
+		let pushed = 0;
+		for (const route of routes)
+			for (const tenant of ["a", "b"])
+				for (; lanes.room(route, 1, tenant) >= 64; pushed += 64)
+					lanes.push(batch(tenant, 1, 64, route));
+		return pushed;
+	};
+	assert.equal(fill(), lanesMax);
+	assert.equal(lanes.take("r0", 640).length, 10);
+	assert.equal(fill(), 640);
+	lanes.reserve("r9", 1, 64);
+	lanes.release("r9", 1, 64);
+	lanes.drain();
+	assert.equal(fill(), lanesMax);
 });
 
 test("drain gives back everything, and nothing is left", () => {

@@ -6,8 +6,10 @@
  */
 import type { Batch } from "./parcel.ts";
 
-/** Messages of one lane (route and class) in memory. The table holds any number. */
-export const laneMax = 4_096;
+/** Messages of one lane (route and class) that may be handed over in memory. The table holds any number. */
+export const laneMax = 32_768;
+/** Messages of all lanes together that may be handed over: some 100 MB. */
+export const lanesMax = 65_536;
 /** What a tenant may send in a turn, messages. */
 const quantum = 64;
 const classCount = 4;
@@ -42,6 +44,7 @@ export interface Lanes {
 
 export function createLanes(): Lanes {
 	const routes = new Map<string, Lane[]>();
+	let total = 0;
 	const lanesOf = (routeId: string): Lane[] => {
 		let lanes = routes.get(routeId);
 		if (lanes === undefined) {
@@ -57,18 +60,25 @@ export function createLanes(): Lanes {
 	const laneOf = (routeId: string, classNumber: number): Lane =>
 		lanesOf(routeId)[classNumber] as Lane;
 	return {
-		room: (routeId, classNumber, tenantId) => roomOf(laneOf(routeId, classNumber), tenantId),
+		room: (routeId, classNumber, tenantId) =>
+			Math.max(0, Math.min(roomOf(laneOf(routeId, classNumber), tenantId), lanesMax - total)),
 		reserve(routeId, classNumber, count) {
 			laneOf(routeId, classNumber).reserved += count;
+			total += count;
 		},
 		release(routeId, classNumber, count) {
 			laneOf(routeId, classNumber).reserved -= count;
+			total -= count;
 		},
-		push: (batch) => pushTo(laneOf(batch.routeId, batch.class), batch),
+		push(batch) {
+			pushTo(laneOf(batch.routeId, batch.class), batch);
+			total += batch.parcels.length;
+		},
 		take(routeId, most) {
 			const taken: Batch[] = [];
 			let left = most;
 			for (const lane of lanesOf(routeId)) left = takeFrom(lane, left, taken);
+			for (const { parcels } of taken) total -= parcels.length;
 			return taken;
 		},
 		waiting(routeId, classNumber) {
@@ -78,19 +88,18 @@ export function createLanes(): Lanes {
 				: (lanes[classNumber]?.messages ?? 0);
 		},
 		drain() {
-			const all = [...routes.values()]
-				.flat()
-				.flatMap((lane) => [...lane.lines.values()].flatMap((line) => line.batches));
+			const all = batchesOf(routes);
 			routes.clear();
+			total = 0;
 			return all;
 		},
-		batchIds: () =>
-			[...routes.values()]
-				.flat()
-				.flatMap((lane) =>
-					[...lane.lines.values()].flatMap((line) => line.batches.map((batch) => batch.id)),
-				),
+		batchIds: () => batchesOf(routes).map((batch) => batch.id),
 	};
+}
+
+function batchesOf(routes: ReadonlyMap<string, readonly Lane[]>): Batch[] {
+	const lines = [...routes.values()].flat().flatMap((lane) => [...lane.lines.values()]);
+	return lines.flatMap((line) => line.batches);
 }
 
 function roomOf(lane: Lane, tenantId: string): number {

@@ -18,12 +18,12 @@ import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
-import { claimLane, releaseBatches } from "./claim.ts";
+import { claimLane, claimMax, releaseBatches } from "./claim.ts";
 import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
 import { type Acceptor, createAcceptor } from "./group.ts";
 import { createHandover } from "./handover.ts";
 import { createInbound, type Inbound } from "./inbound.ts";
-import { createLanes, type Lanes, laneMax } from "./lanes.ts";
+import { createLanes, type Lanes } from "./lanes.ts";
 import { createLateAnswers } from "./late-answers.ts";
 import { type Loop, startLoop } from "./loop.ts";
 import { createSenderIndexes } from "./prepare.ts";
@@ -223,7 +223,7 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 		dispatcher.wake(id);
 		for (const classNumber of classNumbers) {
 			const name = `${id}/${classNumber}`;
-			if (lanes.waiting(id, classNumber) > laneMax / 2) {
+			if (lanes.waiting(id, classNumber) > claimMax / 2) {
 				again ||= backlog.has(name);
 				continue;
 			}

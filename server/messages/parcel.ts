@@ -23,6 +23,8 @@ export interface Parcel {
 	readonly bodyDigest: Buffer;
 	readonly clearance: Clearance;
 	readonly expiresAtMs: number;
+	/** Whether the lane's table has an entry of it; what was handed over in memory has none. */
+	readonly inTable: boolean;
 	/** Submits tried before this one. */
 	readonly attempt: number;
 	readonly possibleDuplicate: boolean;

@@ -29,7 +29,7 @@ export interface StoredMessage {
 
 /** Whether a lane entry waits for its time or for a window, and not for a retry. */
 const isScheduled = `(m.scheduled_at >= l.due_at
-	or exists (select from clearances c where c.tenant_id = m.tenant_id and c.message_id = m.id and c.until >= l.due_at)
+	or m.deferred_until >= l.due_at
 	or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id and d.until >= l.due_at))`;
 const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
 	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate,
@@ -132,10 +132,23 @@ export async function listMessages(
 	return tx.query(isRare ? byStateStatement : newestStatement, values);
 }
 
+/**
+ * A message's changes of state: those with a row of their own, and the usual ones, sent and delivered, which its
+ * present state tells. $1 tenant, $2 environment, and the condition on the message's id.
+ */
+const timeline = (ids: string): string => `
+	select message_id, id, status, occurred_at, error, carrier_error from message_events
+	where tenant_id = $1 and environment = $2 and message_id ${ids}
+	union
+	select message_id, sent_event, 20::smallint, sent_at, null, null from message_states
+	where tenant_id = $1 and environment = $2 and message_id ${ids} and sent_event is not null
+	union
+	select message_id, event_id, status, changed_at, error, carrier_error from message_states
+	where tenant_id = $1 and environment = $2 and message_id ${ids} and status = 40`;
+
 const eventsStatement = sql(
 	"messages.events",
-	`select id, status, occurred_at, error, carrier_error from message_events
-	where tenant_id = $1 and environment = $2 and message_id = $3 order by occurred_at, id limit 200`,
+	`select id, status, occurred_at, error, carrier_error from (${timeline("= $3")}) e order by occurred_at, status, id limit 200`,
 );
 
 export interface StoredEvent {
@@ -152,9 +165,7 @@ export function eventsOf(tx: Tx, scope: Scope, messageId: string): Promise<Store
 
 const eventsByIdsStatement = sql(
 	"messages.events_by_ids",
-	`select e.message_id, e.id, e.status, e.occurred_at, e.error, e.carrier_error
-	from unnest($3::uuid[], $4::uuid[]) as r (message_id, id)
-	join message_events e on e.tenant_id = $1 and e.message_id = r.message_id and e.id = r.id where e.environment = $2`,
+	`select message_id, id, status, occurred_at, error, carrier_error from (${timeline("= any ($3::uuid[])")}) e where id = any ($4::uuid[])`,
 );
 
 export function eventsByIds(
@@ -169,8 +180,10 @@ export function eventsByIds(
 const decisionsStatement = sql(
 	"messages.decisions_of",
 	`select * from (
-		select message_id, ruleset, verdicts, case when until is null then 'cleared' else 'deferred' end as outcome, until, judged_at
-		from clearances where tenant_id = $1 and environment = $2 and message_id = any ($3::uuid[])
+		select id as message_id, ruleset, verdicts,
+			case when deferred_until is not null then 'deferred' when seal is null then 'refused' else 'cleared' end as outcome,
+			deferred_until as until, created_at as judged_at
+		from messages where tenant_id = $1 and environment = $2 and id = any ($3::uuid[]) and ruleset is not null
 		union all
 		select message_id, ruleset, verdicts, outcome, until, judged_at
 		from decisions where tenant_id = $1 and environment = $2 and message_id = any ($3::uuid[])

@@ -20,6 +20,9 @@ const writeMax = 1_000;
 /** Receipts that may wait to be written before the carrier is told to come back. */
 const receiptsWaitingMax = 20_000;
 const retryMs = 250;
+/** How long few results are gathered for a transaction, milliseconds: nobody waits for them. */
+const gatherMs = 4;
+const few = 200;
 
 export interface Result {
 	/** The batch whose parcel this ends; undefined for news that come later. */
@@ -90,7 +93,7 @@ export function createRecorder(parts: RecorderParts): Recorder {
 			wake(inner);
 			return stored;
 		},
-		openIds: () => [...inner.open.keys()],
+		openIds: () => [...inner.open].filter(([, left]) => left !== spoiled).map(([id]) => id),
 		pending: () => inner.results.length + inner.receipts.length,
 		idle: () =>
 			inner.writing ? new Promise((resolve) => void inner.onIdle.push(resolve)) : Promise.resolve(),
@@ -100,11 +103,16 @@ export function createRecorder(parts: RecorderParts): Recorder {
 function wake(inner: Inner): void {
 	if (inner.writing) return;
 	inner.writing = true;
-	setImmediate(() => void writeOut(inner));
+	setTimeout(() => void writeOut(inner), gatherMs);
 }
 
 async function writeOut(inner: Inner): Promise<void> {
-	while (inner.results.length > 0 || inner.receipts.length > 0) await writeSome(inner);
+	for (;;) {
+		await writeSome(inner);
+		const left = inner.results.length + inner.receipts.length;
+		if (left === 0) break;
+		if (left < few) await new Promise((resolve) => void setTimeout(resolve, gatherMs));
+	}
 	inner.writing = false;
 	for (const done of inner.onIdle.splice(0)) done();
 }
@@ -136,7 +144,7 @@ function settle(inner: Inner, some: readonly Result[], news: readonly WaitingRec
 /**
  * A database that is away is waited for, with the results kept and the receipts refused. What it refuses to
  * take is tried again one by one; the one that fails alone is given up loudly, so that it cannot hold up the
- * others: its lane entry stays, and its lease's end makes it an unknown outcome.
+ * others: its batch stays, and its lease's end makes it an unknown outcome.
  */
 async function recover(
 	inner: Inner,
@@ -150,10 +158,22 @@ async function recover(
 		"results could not be written",
 	);
 	if (isAway || some.length + news.length === 1) {
+		if (!isAway) spoil(inner.open, some);
 		settle(inner, isAway ? [] : some, news);
 		for (const one of news) one.reject(error);
 		await new Promise((resolve) => void setTimeout(resolve, retryMs));
 	} else inner.most = 1;
+}
+
+/** Of a batch that has lost a result: it is never done, and its lease is not renewed. */
+const spoiled = Number.POSITIVE_INFINITY;
+/** Spoiled batches remembered until the process ends; the oldest are forgotten. */
+const spoiledMax = 1_000;
+
+function spoil(open: Map<string, number>, results: readonly Result[]): void {
+	for (const { batchId } of results) if (batchId !== undefined) open.set(batchId, spoiled);
+	const all = [...open].filter(([, left]) => left === spoiled);
+	for (const [batchId] of all.slice(0, Math.max(0, all.length - spoiledMax))) open.delete(batchId);
 }
 
 /** Batches whose last parcel is among these results. */
@@ -162,7 +182,7 @@ function countDown(open: ReadonlyMap<string, number>, results: readonly Result[]
 	for (const { batchId } of results)
 		if (batchId !== undefined) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
 	return [...counts]
-		.filter(([batchId, count]) => count >= (open.get(batchId) ?? 0))
+		.filter(([batchId, count]) => count >= (open.get(batchId) ?? spoiled))
 		.map(([batchId]) => batchId);
 }
 
@@ -208,7 +228,9 @@ async function writeAll(
 	);
 	lanes.returnEntries(
 		tx,
-		effects.flatMap((effect) => effect.returned ?? []),
+		results.flatMap(({ batchId, effects: { returned } }) =>
+			returned === undefined ? [] : [{ ...returned, batchId: batchId ?? null }],
+		),
 	);
 	lanes.finishEntries(
 		tx,

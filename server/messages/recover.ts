@@ -53,23 +53,22 @@ async function recoverSome(
 		eventId: () => parts.ids.next(),
 		unknownReconcileMs: parts.unknownReconcileMs,
 	};
-	const unknown = entries
-		.filter((entry) => started.has(entry.batch_id))
-		.map(
-			(entry): Effects =>
-				afterUnknown(
-					{
-						tenantId: entry.tenant_id,
-						environment: entry.environment,
-						messageId: entry.message_id,
-						class: entry.class,
-						attempt: entry.attempt,
-						routeId: entry.route_id,
-						possibleDuplicate: entry.possible_duplicate,
-					},
-					context,
-				),
-		);
+	const held = entries.filter((entry) => started.has(entry.batch_id));
+	const unknown = held.map(
+		(entry): Effects =>
+			afterUnknown(
+				{
+					tenantId: entry.tenant_id,
+					environment: entry.environment,
+					messageId: entry.message_id,
+					class: entry.class,
+					attempt: entry.attempt,
+					routeId: entry.route_id,
+					possibleDuplicate: entry.possible_duplicate,
+				},
+				context,
+			),
+	);
 	tx.enterTenants([...new Set(entries.map((entry) => entry.tenant_id))]);
 	applyTransitions(
 		tx,
@@ -78,13 +77,14 @@ async function recoverSome(
 	);
 	store.returnEntries(
 		tx,
-		unknown.flatMap((effects) => effects.returned ?? []),
+		unknown.flatMap(({ returned }, i) =>
+			returned === undefined
+				? []
+				: [{ ...returned, batchId: (held[i] as store.HeldEntry).batch_id }],
+		),
 	);
 	const rested = batches.filter((batch) => !batch.started).map((batch) => batch.batch_id);
-	store.releaseEntries(tx, [...new Set(entries.map((entry) => entry.tenant_id))], rested);
-	store.dropBatches(
-		tx,
-		batches.map((batch) => batch.batch_id),
-	);
+	store.releaseBatches(tx, [...new Set(entries.map((entry) => entry.tenant_id))], rested);
+	store.dropBatches(tx, [...started]);
 	return { waiting: entries.length - unknown.length, unknown: unknown.length };
 }

@@ -3,6 +3,7 @@
  * arrays: what is one message for the caller is a row of a batch here.
  */
 import { type Scope, sql, type Tx } from "#platform/db.ts";
+import { byteas, float8s, int2s, int4s, texts, uuids } from "#platform/db-arrays.ts";
 
 export interface NewMessage {
 	readonly id: string;
@@ -21,50 +22,137 @@ export interface NewMessage {
 	readonly expiresAtMs: number;
 }
 
-const insertMessagesStatement = sql(
-	"messages.insert",
+/** The message's own columns, in the order of `messageColumns`. */
+const messageArrays = `$1::uuid[], $2::smallint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::smallint[], $7::smallint[], $8::integer[],
+	$9::text[], $10::text[], $11::bytea[], $12::uuid[], $13::float8[], $14::float8[]`;
+const messageNames =
+	"id, class, address_index, sender_index, sealed, encoding, segments, characters, country, dlt_template_id, tag_indexes, api_key_id, scheduled_ms, expires_ms";
+
+function messageColumns(rows: readonly NewMessage[]): Buffer[] {
+	return [
+		uuids(rows.map((row) => row.id)),
+		int2s(rows.map((row) => row.class)),
+		byteas(rows.map((row) => row.addressIndex)),
+		byteas(rows.map((row) => row.senderIndex)),
+		byteas(rows.map((row) => row.sealed)),
+		int2s(rows.map((row) => row.encoding)),
+		int2s(rows.map((row) => row.segments)),
+		int4s(rows.map((row) => row.characters)),
+		texts(rows.map((row) => row.country)),
+		texts(rows.map((row) => row.dltTemplateId)),
+		byteas(rows.map((row) => row.tagIndexes)),
+		uuids(rows.map((row) => row.apiKeyId)),
+		float8s(rows.map((row) => row.scheduledAtMs)),
+		float8s(rows.map((row) => row.expiresAtMs)),
+	];
+}
+
+const insertInboundStatement = sql(
+	"messages.insert_inbound",
 	`insert into messages (tenant_id, id, environment, inbound, class, address_index, sender_index, sealed, encoding, segments, characters,
 		country, dlt_template_id, tag_indexes, api_key_id, scheduled_at, expires_at, created_at)
-	select $1, n.id, $2, $3, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
-		n.dlt_template_id, n.tag_indexes, n.api_key_id, to_timestamp(n.scheduled_ms / 1000), to_timestamp(n.expires_ms / 1000), to_timestamp($4::float8 / 1000)
-	from unnest($5::uuid[], $6::smallint[], $7::bytea[], $8::bytea[], $9::bytea[], $10::smallint[], $11::smallint[], $12::integer[], $13::text[],
-		$14::text[], $15::bytea[], $16::uuid[], $17::float8[], $18::float8[])
-		as n (id, class, address_index, sender_index, sealed, encoding, segments, characters, country, dlt_template_id, tag_indexes, api_key_id,
-			scheduled_ms, expires_ms)`,
+	select $15, n.id, $16, true, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
+		n.dlt_template_id, n.tag_indexes, n.api_key_id, to_timestamp(n.scheduled_ms / 1000), to_timestamp(n.expires_ms / 1000),
+		to_timestamp($17::float8 / 1000)
+	from unnest(${messageArrays}) as n (${messageNames})`,
 );
 
-export function insertMessages(
+/** What people sent: no verdicts, no lane. */
+export function insertInbound(
 	tx: Tx,
 	scope: Scope,
-	inbound: boolean,
 	nowMs: number,
 	rows: readonly NewMessage[],
 ): void {
 	if (rows.length === 0) return;
-	const column = <K extends keyof NewMessage>(name: K): NewMessage[K][] =>
-		rows.map((row) => row[name]);
-	tx.post(insertMessagesStatement, [
+	const { tenantId, environment } = scope;
+	tx.post(insertInboundStatement, [...messageColumns(rows), tenantId, environment, nowMs]);
+}
+
+/** A message with what was decided on it and, if it may leave, its place in a lane. */
+export interface JudgedMessage extends NewMessage {
+	readonly ruleset: string;
+	readonly verdicts: string;
+	/** When a rule defers the message: until when. */
+	readonly deferredUntilMs: number | null;
+	/** The clearance that stands; undefined when a rule refused, or when nothing serves the message. */
+	readonly clearance: { readonly untilMs: number; readonly seal: Buffer } | undefined;
+	/** `batchId`: the batch it is handed over in; null when it waits in the lane. */
+	readonly lane:
+		| { readonly routeId: string; readonly dueAtMs: number; readonly batchId: string | null }
+		| undefined;
+}
+
+/** The lease of the batches that messages are handed over in. */
+export interface Lease {
+	readonly owner: string;
+	readonly untilMs: number;
+}
+
+/**
+ * One statement for all that acceptance writes: messages with their verdicts; batches that name the messages
+ * handed over, or lane entries for those that wait; the outbox row.
+ */
+const insertJudgedStatement = sql(
+	"messages.insert_judged",
+	`with n as materialized (
+		select * from unnest(${messageArrays}, $15::text[], $16::text[], $17::float8[], $18::float8[], $19::bytea[], $20::uuid[],
+				$21::float8[], $22::uuid[])
+			as n (${messageNames}, ruleset, verdicts, deferred_ms, clear_ms, seal, route_id, due_ms, batch_id)
+	), stored as (
+		insert into messages (tenant_id, id, environment, class, address_index, sender_index, sealed, encoding, segments, characters,
+			country, dlt_template_id, tag_indexes, api_key_id, scheduled_at, expires_at, created_at, ruleset, verdicts, deferred_until, clear_until, seal)
+		select $23, n.id, $24, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
+			n.dlt_template_id, n.tag_indexes, n.api_key_id, to_timestamp(n.scheduled_ms / 1000), to_timestamp(n.expires_ms / 1000),
+			to_timestamp($25::float8 / 1000), n.ruleset, n.verdicts, to_timestamp(n.deferred_ms / 1000), to_timestamp(n.clear_ms / 1000), n.seal
+		from n
+	), waiting as (
+		insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, seal)
+		select $23, n.id, $24, n.route_id, n.class, to_timestamp(n.due_ms / 1000), to_timestamp(n.expires_ms / 1000), n.seal
+		from n where n.route_id is not null and n.batch_id is null
+	), leased as (
+		insert into dispatch_batches (id, owner, lease_until, tenant_id, route_id, message_ids)
+		select n.batch_id, $26::uuid, to_timestamp($27::float8 / 1000), $23, n.route_id, array_agg(n.id)
+		from n where n.batch_id is not null and n.seal is not null group by n.batch_id, n.route_id
+	)
+	insert into outbox (tenant_id, id, environment, topic, refs, created_at)
+	select $23, $28, $24, 'sms', $29, to_timestamp($25::float8 / 1000) where $29::text <> '[]'`,
+);
+
+/**
+ * Stores a scope's messages as acceptance decided. `outboxId` is the id of the outbox row, `events` its references:
+ * [message id, event id, state rank].
+ */
+export function insertJudged(
+	tx: Tx,
+	scope: Scope,
+	nowMs: number,
+	rows: readonly JudgedMessage[],
+	lease: Lease | undefined,
+	outbox: { readonly id: string; readonly events: readonly (readonly [string, string, number])[] },
+): void {
+	if (rows.length === 0) return;
+	tx.post(insertJudgedStatement, [
+		...messageColumns(rows),
+		texts(rows.map((row) => row.ruleset)),
+		texts(rows.map((row) => row.verdicts)),
+		float8s(rows.map((row) => row.deferredUntilMs)),
+		float8s(rows.map((row) => row.clearance?.untilMs ?? null)),
+		byteas(rows.map((row) => row.clearance?.seal ?? null)),
+		uuids(rows.map((row) => row.lane?.routeId ?? null)),
+		float8s(rows.map((row) => row.lane?.dueAtMs ?? null)),
+		uuids(rows.map((row) => row.lane?.batchId ?? null)),
 		scope.tenantId,
 		scope.environment,
-		inbound,
 		nowMs,
-		column("id"),
-		column("class"),
-		column("addressIndex"),
-		column("senderIndex"),
-		column("sealed"),
-		column("encoding"),
-		column("segments"),
-		column("characters"),
-		column("country"),
-		column("dltTemplateId"),
-		column("tagIndexes"),
-		column("apiKeyId"),
-		column("scheduledAtMs"),
-		column("expiresAtMs"),
+		lease?.owner ?? null,
+		lease?.untilMs ?? null,
+		outbox.id,
+		JSON.stringify(outbox.events),
 	]);
 }
 
+/** A judgement after acceptance: on the way out. */
 export interface NewDecision {
 	readonly messageId: string;
 	readonly ruleset: string;
@@ -86,114 +174,16 @@ const insertDecisionsStatement = sql(
 
 export function insertDecisions(tx: Tx, nowMs: number, rows: readonly NewDecision[]): void {
 	if (rows.length === 0) return;
-	const column = <K extends keyof NewDecision>(name: K): NewDecision[K][] =>
-		rows.map((row) => row[name]);
 	tx.post(insertDecisionsStatement, [
 		nowMs,
-		column("tenantId"),
-		column("messageId"),
-		column("environment"),
-		column("ruleset"),
-		column("verdicts"),
-		column("outcome"),
-		column("untilMs"),
+		uuids(rows.map((row) => row.tenantId)),
+		uuids(rows.map((row) => row.messageId)),
+		texts(rows.map((row) => row.environment)),
+		texts(rows.map((row) => row.ruleset)),
+		texts(rows.map((row) => row.verdicts)),
+		texts(rows.map((row) => row.outcome)),
+		float8s(rows.map((row) => row.untilMs)),
 	]);
-}
-
-export interface NewClearance {
-	readonly messageId: string;
-	readonly ruleset: string;
-	readonly verdicts: string;
-	/** When a rule defers the message: until when. */
-	readonly untilMs: number | null;
-	readonly validUntilMs: number;
-	readonly seal: Buffer;
-}
-
-const insertClearancesStatement = sql(
-	"messages.clearances",
-	`insert into clearances (tenant_id, message_id, environment, ruleset, verdicts, until, judged_at, valid_until, seal)
-	select $1, c.message_id, $2, c.ruleset, c.verdicts, to_timestamp(c.until_ms / 1000), to_timestamp($3::float8 / 1000),
-		to_timestamp(c.valid_ms / 1000), c.seal
-	from unnest($4::uuid[], $5::text[], $6::text[], $7::float8[], $8::float8[], $9::bytea[])
-		as c (message_id, ruleset, verdicts, until_ms, valid_ms, seal)`,
-);
-
-export function insertClearances(
-	tx: Tx,
-	scope: Scope,
-	nowMs: number,
-	rows: readonly NewClearance[],
-): void {
-	if (rows.length === 0) return;
-	const column = <K extends keyof NewClearance>(name: K): NewClearance[K][] =>
-		rows.map((row) => row[name]);
-	tx.post(insertClearancesStatement, [
-		scope.tenantId,
-		scope.environment,
-		nowMs,
-		column("messageId"),
-		column("ruleset"),
-		column("verdicts"),
-		column("untilMs"),
-		column("validUntilMs"),
-		column("seal"),
-	]);
-}
-
-export interface NewLaneEntry {
-	readonly messageId: string;
-	readonly routeId: string;
-	readonly class: number;
-	readonly dueAtMs: number;
-	readonly expiresAtMs: number;
-	readonly batchId: string | null;
-}
-
-const insertLaneEntriesStatement = sql(
-	"messages.lane_entries",
-	`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, batch_id)
-	select $1, l.message_id, $2, l.route_id, l.class, to_timestamp(l.due_ms / 1000), to_timestamp(l.expires_ms / 1000), l.batch_id
-	from unnest($3::uuid[], $4::uuid[], $5::smallint[], $6::float8[], $7::float8[], $8::uuid[])
-		as l (message_id, route_id, class, due_ms, expires_ms, batch_id)`,
-);
-
-export function insertLaneEntries(tx: Tx, scope: Scope, rows: readonly NewLaneEntry[]): void {
-	if (rows.length === 0) return;
-	tx.post(insertLaneEntriesStatement, [
-		scope.tenantId,
-		scope.environment,
-		rows.map((row) => row.messageId),
-		rows.map((row) => row.routeId),
-		rows.map((row) => row.class),
-		rows.map((row) => row.dueAtMs),
-		rows.map((row) => row.expiresAtMs),
-		rows.map((row) => row.batchId),
-	]);
-}
-
-const insertOutboxStatement = sql(
-	"messages.outbox",
-	`insert into outbox (tenant_id, id, environment, topic, refs, created_at)
-	values ($1, $2, $3, 'sms', $4, to_timestamp($5::float8 / 1000))`,
-);
-
-/** One row for a batch of events: `refs` are [message id, event id, state rank]. */
-export function postEvents(
-	tx: Tx,
-	scope: Scope,
-	id: string,
-	nowMs: number,
-	refs: readonly (readonly [string, string, number])[],
-): void {
-	if (refs.length > 0)
-		tx.post(insertOutboxStatement, [
-			scope.tenantId,
-			id,
-			scope.environment,
-			JSON.stringify(refs),
-			nowMs,
-		]);
 }
 
 // Idempotency -------------------------------------------------------------------------------------------------

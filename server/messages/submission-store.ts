@@ -2,6 +2,7 @@
  * SQL of submissions and receipts: what a carrier knows our messages by, and what it said of them.
  */
 import { type Database, sql, type Tx } from "#platform/db.ts";
+import { float8s, int2s, texts, uuids } from "#platform/db-arrays.ts";
 
 export interface Submission {
 	readonly tenantId: string;
@@ -25,16 +26,14 @@ const insertStatement = sql(
 
 export function insertSubmissions(tx: Tx, rows: readonly Submission[]): void {
 	if (rows.length === 0) return;
-	const column = <K extends keyof Submission>(name: K): Submission[K][] =>
-		rows.map((row) => row[name]);
 	tx.post(insertStatement, [
-		column("tenantId"),
-		column("messageId"),
-		column("segment"),
-		column("segments"),
-		column("routeId"),
-		column("carrierId"),
-		column("submittedAtMs"),
+		uuids(rows.map((row) => row.tenantId)),
+		uuids(rows.map((row) => row.messageId)),
+		int2s(rows.map((row) => row.segment)),
+		int2s(rows.map((row) => row.segments)),
+		uuids(rows.map((row) => row.routeId)),
+		texts(rows.map((row) => row.carrierId)),
+		float8s(rows.map((row) => row.submittedAtMs)),
 	]);
 }
 
@@ -60,7 +59,7 @@ export function matchReceipts(
 	routeId: string,
 	carrierIds: readonly string[],
 ): Promise<Match[]> {
-	return tx.query<Match>(matchStatement, [routeId, carrierIds]);
+	return tx.query<Match>(matchStatement, [routeId, texts(carrierIds)]);
 }
 
 export interface SegmentState {
@@ -76,14 +75,14 @@ const markStatement = sql(
 	"submissions.mark",
 	`update submissions s set state = k.state
 	from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], $5::float8[]) as k (tenant_id, message_id, segment, state, submitted_ms)
-	where s.tenant_id = k.tenant_id and s.message_id = k.message_id and s.segment = k.segment
+	where s.tenant_id = k.tenant_id and s.message_id = k.message_id and s.segments > 1 and s.segment = k.segment
 		and s.submitted_at = to_timestamp(k.submitted_ms / 1000) and s.state = 0`,
 );
 const statesStatement = sql(
 	"submissions.states",
 	`select s.tenant_id, s.message_id, s.segments, s.submitted_at, array_agg(s.state order by s.segment) as states
 	from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, message_id)
-	join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.message_id
+	join submissions s on s.tenant_id = k.tenant_id and s.message_id = k.message_id and s.segments > 1
 	group by s.tenant_id, s.message_id, s.segments, s.submitted_at`,
 );
 
@@ -167,7 +166,7 @@ export function unparkReceipts(
 	routeId: string,
 	carrierIds: readonly string[],
 ): Promise<Unparked[]> {
-	return tx.query<Unparked>(unparkStatement, [routeId, carrierIds]);
+	return tx.query<Unparked>(unparkStatement, [routeId, texts(carrierIds)]);
 }
 
 const rematchStatement = sql(

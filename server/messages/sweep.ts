@@ -118,7 +118,7 @@ async function moveStranded(parts: SweepParts, nowMs: number): Promise<void> {
 	}
 }
 
-function moveOf(row: StrandedEntry, routeId: string): ReturnedEntry {
+function moveOf(row: StrandedEntry, routeId: string): ReturnedEntry & { batchId: null } {
 	return {
 		tenantId: row.tenant_id,
 		messageId: row.message_id,
@@ -127,6 +127,7 @@ function moveOf(row: StrandedEntry, routeId: string): ReturnedEntry {
 		attempt: row.attempt,
 		possibleDuplicate: row.possible_duplicate,
 		abandoned: row.abandoned,
+		batchId: null,
 	};
 }
 

@@ -3,6 +3,7 @@
  * outbox row, for a whole batch of any number of tenants.
  */
 import { sql, type Tx } from "#platform/db.ts";
+import { bools, float8s, int2s, texts, uuids } from "#platform/db-arrays.ts";
 
 export interface Transition {
 	readonly tenantId: string;
@@ -19,24 +20,27 @@ export interface Transition {
 	readonly eventId: string;
 }
 
+/** A change to sent or delivered is told by the state itself; any other has a row in the timeline (see read-store.ts). */
 const applyStatement = sql(
 	"messages.apply",
 	`with applied as (
-		insert into message_states as s (tenant_id, message_id, environment, status, changed_at, sent_at, error, carrier_error,
+		insert into message_states as s (tenant_id, message_id, environment, status, changed_at, sent_at, sent_event, error, carrier_error,
 			possible_duplicate, event_id)
 		select tenant_id, message_id, environment, status, to_timestamp(at_ms / 1000),
-			case when status in (20, 40, 41) then to_timestamp(at_ms / 1000) end, error, carrier_error, possible_duplicate, event_id
+			case when status in (20, 40, 41) then to_timestamp(at_ms / 1000) end, case when status = 20 then event_id end,
+			error, carrier_error, possible_duplicate, event_id
 		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::float8[], $6::smallint[], $7::text[], $8::boolean[], $9::uuid[])
 			as i (tenant_id, message_id, environment, status, at_ms, error, carrier_error, possible_duplicate, event_id)
 		order by tenant_id, message_id
 		on conflict (tenant_id, message_id) do update set status = excluded.status, changed_at = excluded.changed_at,
-			sent_at = coalesce(s.sent_at, excluded.sent_at), error = excluded.error, carrier_error = excluded.carrier_error,
+			sent_at = coalesce(s.sent_at, excluded.sent_at), sent_event = coalesce(s.sent_event, excluded.sent_event),
+			error = excluded.error, carrier_error = excluded.carrier_error,
 			possible_duplicate = s.possible_duplicate or excluded.possible_duplicate, event_id = excluded.event_id
 		where excluded.status > s.status and s.status < 40
 		returning s.tenant_id, s.message_id, s.event_id, s.environment, s.status, s.changed_at, s.error, s.carrier_error
 	), logged as (
 		insert into message_events (tenant_id, message_id, id, environment, status, occurred_at, error, carrier_error)
-		select tenant_id, message_id, event_id, environment, status, changed_at, error, carrier_error from applied
+		select tenant_id, message_id, event_id, environment, status, changed_at, error, carrier_error from applied where status not in (20, 40)
 	)
 	insert into outbox (tenant_id, id, environment, topic, refs, created_at)
 	select tenant_id, (array_agg(event_id))[1], environment, 'sms',
@@ -50,18 +54,16 @@ const applyStatement = sql(
  */
 export function applyTransitions(tx: Tx, nowMs: number, transitions: readonly Transition[]): void {
 	for (const layer of layersOf(transitions)) {
-		const column = <K extends keyof Transition>(name: K): Transition[K][] =>
-			layer.map((one) => one[name]);
 		tx.post(applyStatement, [
-			column("tenantId"),
-			column("messageId"),
-			column("environment"),
-			column("rank"),
-			column("atMs"),
-			column("error"),
-			column("carrierError"),
-			column("possibleDuplicate"),
-			column("eventId"),
+			uuids(layer.map((one) => one.tenantId)),
+			uuids(layer.map((one) => one.messageId)),
+			texts(layer.map((one) => one.environment)),
+			int2s(layer.map((one) => one.rank)),
+			float8s(layer.map((one) => one.atMs)),
+			int2s(layer.map((one) => one.error)),
+			texts(layer.map((one) => one.carrierError)),
+			bools(layer.map((one) => one.possibleDuplicate)),
+			uuids(layer.map((one) => one.eventId)),
 			nowMs,
 		]);
 	}

@@ -3,6 +3,7 @@
  * tenants is a row of `sender_owners` under a platform index: its key is the one arbiter.
  */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import { byteas, texts, uuids } from "#platform/db-arrays.ts";
 import type { PageQuery } from "#platform/page.ts";
 import type { SenderKind } from "./sender.ts";
 
@@ -20,26 +21,18 @@ const sendersAmongStatement = sql(
 	join senders s on s.tenant_id = k.tenant_id and s.environment = k.environment and s.address_index = k.address_index`,
 );
 
-/**
- * Which of these senders are registered to their tenant, by `tenantId/environment/base64(index)`; one
- * that is not registered is not there.
- */
+/** Which of these senders are registered to their tenant, by position in `keys`; one that is not is not there. */
 export async function sendersAmong(
 	tx: Tx,
 	keys: readonly IndexKey[],
-): Promise<Map<string, { readonly active: boolean }>> {
+): Promise<ReadonlyMap<number, { readonly active: boolean }>> {
 	if (keys.length === 0) return new Map();
 	const rows = await tx.query<{ ord: number; active: boolean }>(sendersAmongStatement, [
-		keys.map((key) => key.tenantId),
-		keys.map((key) => key.environment),
-		keys.map((key) => key.index),
+		uuids(keys.map((key) => key.tenantId)),
+		texts(keys.map((key) => key.environment)),
+		byteas(keys.map((key) => key.index)),
 	]);
-	return new Map(
-		rows.map(({ ord, active }) => {
-			const { tenantId, environment, index } = keys[ord - 1] as IndexKey;
-			return [`${tenantId}/${environment}/${index.toString("base64")}`, { active }];
-		}),
-	);
+	return new Map(rows.map(({ ord, active }) => [ord - 1, { active }]));
 }
 
 export interface SenderRow {

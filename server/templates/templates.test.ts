@@ -59,9 +59,7 @@ async function known(scope: Scope, address: string) {
 	const { tenantId, environment } = scope;
 	const key = { ...scope, index: vault.index(tenantId, environment, "sms.sender", address) };
 	const look = async (tx: Parameters<typeof sendersAmong>[0]) =>
-		(await sendersAmong(tx, [key])).get(
-			`${tenantId}/${environment}/${key.index.toString("base64")}`,
-		);
+		(await sendersAmong(tx, [key])).get(0);
 	const seenByApp = await app.inTenant(scope, look);
 	assert.deepEqual(await worker.inTenants([tenantId], look), seenByApp);
 	return seenByApp;

@@ -20,8 +20,10 @@ const changes: readonly [what: string, statement: string][] = [
 	["row-level security that is not forced", "alter table senders no force row level security"],
 	["a grant", "grant delete on messages to waxwing_app"],
 	["a grant of one column", "grant update (countries) on tenant_settings to waxwing_worker"],
-	["a trigger that is gone", "drop trigger lane_entries_clearance on lane_entries"],
-	["a trigger that sleeps", "alter table lane_entries disable trigger lane_entries_clearance"],
+	[
+		"a trigger",
+		"create trigger more before update on senders for each row execute function suppress_redundant_updates_trigger()",
+	],
 	["a check", "alter table senders drop constraint senders_kind_check"],
 	["a function that anybody may run", "grant execute on function wx.disable_route to public"],
 	["a function's definer flag", "alter function wx.disable_route security invoker"],

@@ -353,6 +353,10 @@ async function fillTables(tenantId: string): Promise<void> {
 			"insert into decisions (tenant_id, message_id, environment, ruleset, verdicts, outcome, judged_at) select $1, id, 'live', 'sweep', 'p', 'cleared', now() from messages where tenant_id = $1 limit 1",
 			[tenantId],
 		],
+		dispatch_batches: [
+			"insert into dispatch_batches (id, owner, lease_until, tenant_id, route_id, message_ids) values ($2, $2, now(), $1, $2, array[$2::uuid])",
+			[tenantId, key],
+		],
 		submissions: [
 			"insert into submissions (tenant_id, message_id, segment, segments, route_id, carrier_id, submitted_at) values ($1, $2, 1, 1, $2, '1', now())",
 			[tenantId, key],
