@@ -33,6 +33,16 @@ export const claimMax = 4_096;
 /** Tenants served in one claim; the others have their turn in the next. */
 const tenantsMax = 16;
 
+/** Lanes of these routes that have due work in the table, as `route/class`: asked for all in one query. */
+export async function waitingLanes(
+	{ worker, clock }: Pick<ClaimParts, "worker" | "clock">,
+	routeIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+	if (routeIds.length === 0) return new Set();
+	const found = await worker.inPlatform((tx) => store.lanesWaiting(tx, routeIds, clock.now()));
+	return new Set(found.map((lane) => `${lane.route_id}/${lane.class}`));
+}
+
 /**
  * Claims for one lane. Returns how many messages came in; 0 means that the table has nothing due.
  * A message whose contents or clearance are not authentic is rejected: what was tampered with is not sent.

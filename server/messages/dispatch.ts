@@ -142,18 +142,18 @@ async function send(
 	const renewed: NewDecision[] = [];
 	for (const batch of batches) {
 		for (const parcel of batch.parcels) {
-			const facts = started.facts.get(parcel.messageId);
-			if (facts === undefined) {
+			const known = started.get(parcel.messageId);
+			if (known === undefined) {
 				// The lease ran out before we could start: whoever holds it now decides.
 				land(batch.id, {});
 				continue;
 			}
+			const { facts, settings } = known;
 			const stopped = judge(parts, parcel, facts, context, renewed);
 			if (stopped !== undefined) {
 				land(batch.id, stopped);
 				continue;
 			}
-			const settings = started.settings.get(`${parcel.tenantId}/${parcel.environment}`);
 			void pool.submit(submissionOf(parcel, dialect, facts, settings, context.nowMs)).then(
 				(outcome) => {
 					if (outcome.kind === "unknown") parts.lateAnswers.remember(parcel);
@@ -183,10 +183,11 @@ async function send(
 	if (renewed.length > 0) await storeRenewed(parts, renewed);
 }
 
-interface Started {
-	readonly facts: ReadonlyMap<string, Facts>;
-	readonly settings: ReadonlyMap<string, TenantSettings>;
-}
+/** By message id: what is known of those that are still ours. */
+type Started = ReadonlyMap<
+	string,
+	{ readonly facts: Facts; readonly settings: TenantSettings | undefined }
+>;
 
 /** Persists that these batches are being sent, and reads fresh facts; again and again while the database is away. */
 async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<Started> {
@@ -213,20 +214,18 @@ async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<S
 						.filter((batch) => ours.has(batch.id))
 						.flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)),
 				);
-				return {
-					facts: new Map(
-						gathered.facts
-							.filter((one) => held.has(one.messageId))
-							.map((one) => [one.messageId, one]),
+				return new Map(
+					gathered.facts.flatMap((facts, i) =>
+						held.has(facts.messageId)
+							? [[facts.messageId, { facts, settings: gathered.settings[i] }]]
+							: [],
 					),
-					settings: gathered.settings,
-				};
+				);
 			});
 		} catch (error) {
 			parts.log.error({ err: error }, "batches could not be started; trying again");
 			await new Promise((resolve) => void setTimeout(resolve, retryMs));
-			if (parts.clock.now() > startedAtMs + leaseMs)
-				return { facts: new Map(), settings: new Map() };
+			if (parts.clock.now() > startedAtMs + leaseMs) return new Map();
 		}
 	}
 }

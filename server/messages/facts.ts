@@ -3,15 +3,15 @@
  * number of messages and tenants. Judges nothing.
  */
 import { consentAmong, factKey, type IndexKey, suppressedAmong } from "#contacts/index.ts";
-import type { Environment, Scope, Tx } from "#platform/db.ts";
+import type { Environment, Tx } from "#platform/db.ts";
 import type { Facts } from "#policy/index.ts";
-import { sendersAmong, settingsOf, type TenantSettings } from "#templates/index.ts";
+import { type TenantSettings, termsAmong } from "#templates/index.ts";
 import type { Subject } from "./parcel.ts";
 
 export interface Gathered {
+	/** In the order of the subjects, as the settings of their tenants are. */
 	readonly facts: readonly Facts[];
-	/** By `tenantId/environment`. */
-	readonly settings: ReadonlyMap<string, TenantSettings>;
+	readonly settings: readonly (TenantSettings | undefined)[];
 }
 
 /** All queries leave in one round trip. The transaction must be in the tenants of the subjects. */
@@ -23,15 +23,15 @@ export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise
 	const promotional = recipients.filter(
 		(_, i) => subjects[i]?.class === "promotional" && asked.set(i, asked.size),
 	);
-	const [settings, senders, suppressed, consents] = await Promise.all([
-		settingsOf(tx, distinctScopes(subjects)),
-		sendersAmong(tx, fromWhom.keys),
+	const [terms, suppressed, consents] = await Promise.all([
+		termsAmong(tx, fromWhom.keys),
 		suppressedAmong(tx, recipients),
 		consentAmong(tx, promotional),
 	]);
+	const settings = fromWhom.positions.map((position) => terms[position]?.settings);
 	const facts = subjects.map((subject, i): Facts => {
-		const own = settings.get(`${subject.tenantId}/${subject.environment}`);
-		const sender = senders.get(fromWhom.positions[i] as number);
+		const own = settings[i];
+		const sender = terms[fromWhom.positions[i] as number]?.sender;
 		const promotionalAt = asked.get(i);
 		return {
 			now: subject.at,
@@ -94,13 +94,4 @@ function distinctSenders(subjects: readonly Subject[]): { keys: IndexKey[]; posi
 		return position;
 	});
 	return { keys, positions };
-}
-
-function distinctScopes(subjects: readonly Subject[]): Scope[] {
-	const scopes = new Map<string, Scope>();
-	for (const { tenantId, environment } of subjects) {
-		const name = `${tenantId}/${environment}`;
-		if (!scopes.has(name)) scopes.set(name, { tenantId, environment });
-	}
-	return [...scopes.values()];
 }

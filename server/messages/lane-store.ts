@@ -70,6 +70,21 @@ export function dropBatches(tx: Tx, ids: readonly string[]): void {
 	if (ids.length > 0) tx.post(dropBatchesStatement, [ids]);
 }
 
+const waitingStatement = sql(
+	"lanes.waiting",
+	`select r.id as route_id, c.class from unnest($1::uuid[]) as r (id) cross join generate_series(0, 3) as c (class)
+	where exists (select from wx.lane_tenants(r.id, c.class::smallint, to_timestamp($2::float8 / 1000), 1))`,
+);
+
+/** Which lanes of these routes have due work in the table. */
+export function lanesWaiting(
+	tx: Tx,
+	routeIds: readonly string[],
+	nowMs: number,
+): Promise<{ route_id: string; class: number }[]> {
+	return tx.query(waitingStatement, [routeIds, nowMs]);
+}
+
 const tenantsStatement = sql(
 	"lanes.tenants",
 	"select t as tenant_id from wx.lane_tenants($1, $2::smallint, to_timestamp($3::float8 / 1000), $4) as t",

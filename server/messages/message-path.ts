@@ -18,7 +18,7 @@ import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
-import { claimLane, claimMax, releaseBatches } from "./claim.ts";
+import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
 import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
 import { type Acceptor, createAcceptor } from "./group.ts";
 import { createHandover } from "./handover.ts";
@@ -216,9 +216,10 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 /** One pass over the lanes; true when the table may hold more that is due. */
 async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> {
 	const { lanes, backlog } = inner;
+	const bound = inner.routes.map((route) => route.id).filter((id) => isBound(inner, id));
+	const waiting = await waitingLanes(inner, bound);
 	let again = false;
-	for (const { id } of inner.routes) {
-		if (!isBound(inner, id)) continue;
+	for (const id of bound) {
 		// What a bind forgot to say is noticed here: a lane never waits for a wake-up alone.
 		dispatcher.wake(id);
 		for (const classNumber of classNumbers) {
@@ -227,7 +228,7 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 				again ||= backlog.has(name);
 				continue;
 			}
-			const came = await claimLane(inner, id, classNumber);
+			const came = waiting.has(name) ? await claimLane(inner, id, classNumber) : 0;
 			if (came === 0) backlog.delete(name);
 			else {
 				backlog.add(name);

@@ -7,12 +7,13 @@ import {
 	type TenantSettings,
 } from "./settings.ts";
 
-const columns = `s.countries, s.promotional_from as "promotionalFrom", s.promotional_until as "promotionalUntil",
+/** Of `tenant_settings s`. */
+export const settingsColumns = `s.countries, s.promotional_from as "promotionalFrom", s.promotional_until as "promotionalUntil",
 	s.outside_window as "outsideWindow", s.dlt_entity_id as "dltEntityId", s.dlt_telemarketers as "dltTelemarketers"`;
 
 const settingsOfStatement = sql(
 	"templates.settings_of",
-	`select k.ord, ${columns}
+	`select k.ord, ${settingsColumns}
 	from unnest($1::uuid[], $2::text[]) with ordinality as k (tenant_id, environment, ord)
 	join tenant_settings s on s.tenant_id = k.tenant_id and s.environment = k.environment`,
 );
@@ -46,7 +47,7 @@ const ensureStatement = sql(
 );
 const lockStatement = sql(
 	"templates.lock_settings",
-	`select ${columns} from tenant_settings s where s.tenant_id = $1 and s.environment = $2 for update`,
+	`select ${settingsColumns} from tenant_settings s where s.tenant_id = $1 and s.environment = $2 for update`,
 );
 
 /** Changes the settings and returns them; throws as `changeSettings`. Two changes at once both hold. */

@@ -1,11 +1,13 @@
 /**
- * SQL of senders. The gatherer serves the message path under both roles. Who owns a sender among all
+ * SQL of senders. The gatherer of terms serves the message path under both roles. Who owns a sender among all
  * tenants is a row of `sender_owners` under a platform index: its key is the one arbiter.
  */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
 import { byteas, texts, uuids } from "#platform/db-arrays.ts";
 import type { PageQuery } from "#platform/page.ts";
 import type { SenderKind } from "./sender.ts";
+import { defaultSettings, type TenantSettings } from "./settings.ts";
+import { settingsColumns } from "./settings-store.ts";
 
 export interface IndexKey {
 	readonly tenantId: string;
@@ -14,25 +16,37 @@ export interface IndexKey {
 	readonly index: Buffer;
 }
 
-const sendersAmongStatement = sql(
-	"templates.senders_among",
-	`select k.ord, s.active
+const termsStatement = sql(
+	"templates.terms",
+	`select k.ord, d.active, s.tenant_id is not null as "isSet", ${settingsColumns}
 	from unnest($1::uuid[], $2::text[], $3::bytea[]) with ordinality as k (tenant_id, environment, address_index, ord)
-	join senders s on s.tenant_id = k.tenant_id and s.environment = k.environment and s.address_index = k.address_index`,
+	left join senders d on d.tenant_id = k.tenant_id and d.environment = k.environment and d.address_index = k.address_index
+	left join tenant_settings s on s.tenant_id = k.tenant_id and s.environment = k.environment`,
 );
 
-/** Which of these senders are registered to their tenant, by position in `keys`; one that is not is not there. */
-export async function sendersAmong(
-	tx: Tx,
-	keys: readonly IndexKey[],
-): Promise<ReadonlyMap<number, { readonly active: boolean }>> {
-	if (keys.length === 0) return new Map();
-	const rows = await tx.query<{ ord: number; active: boolean }>(sendersAmongStatement, [
+/** On what terms a tenant sends under a name. */
+export interface Terms {
+	/** Undefined when the sender is not registered to the tenant. */
+	readonly sender: { readonly active: boolean } | undefined;
+	readonly settings: TenantSettings;
+}
+
+/** The terms of each sender, by position in `keys`, under both roles. */
+export async function termsAmong(tx: Tx, keys: readonly IndexKey[]): Promise<Terms[]> {
+	if (keys.length === 0) return [];
+	type Found = TenantSettings & { ord: number; active: boolean | null; isSet: boolean };
+	const rows = await tx.query<Found>(termsStatement, [
 		uuids(keys.map((key) => key.tenantId)),
 		texts(keys.map((key) => key.environment)),
 		byteas(keys.map((key) => key.index)),
 	]);
-	return new Map(rows.map(({ ord, active }) => [ord - 1, { active }]));
+	const terms: Terms[] = [];
+	for (const { ord, active, isSet, ...settings } of rows)
+		terms[ord - 1] = {
+			sender: active === null ? undefined : { active },
+			settings: isSet ? settings : defaultSettings,
+		};
+	return terms;
 }
 
 export interface SenderRow {
