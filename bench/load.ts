@@ -18,6 +18,8 @@ export interface LoadOrder {
 	/** Stops after so many milliseconds, or so many messages, whichever is first. */
 	readonly durationMs: number;
 	readonly messagesMax: number;
+	/** The first count written; 0 unless given. */
+	readonly firstIndex?: number;
 	/** Requests a second, all connections together; as many as are answered unless given. */
 	readonly perSecond?: number;
 }
@@ -86,7 +88,8 @@ export async function runLoad(order: LoadOrder): Promise<LoadReport> {
 		const octets = Buffer.from(template.octets);
 		for (let first = take(); first !== undefined; first = take()) {
 			await pace(first);
-			for (const [i, place] of template.places.entries()) writeIndex(octets, place, first + i);
+			for (const [i, place] of template.places.entries())
+				writeIndex(octets, place, (order.firstIndex ?? 0) + first + i);
 			for (;;) {
 				const sent = monotonicMs();
 				socket.write(octets);

@@ -13,6 +13,7 @@ const main = fileURLToPath(new URL("../server/processes/all.ts", import.meta.url
 export interface DevelopmentFile {
 	readonly baseUrl: string;
 	readonly apiKey: string;
+	readonly otherTenant: { readonly apiKey: string };
 	readonly samples: Readonly<
 		Record<"transactional" | "authentication" | "promotional", Readonly<Record<string, unknown>>>
 	>;
@@ -114,7 +115,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
 }
 
 /** Settings of the caller's own must not reach the product. */
-function inherited(): Record<string, string> {
+export function inherited(): Record<string, string> {
 	const kept = Object.entries(process.env).filter(
 		([name]) =>
 			!name.startsWith("WAXWING_") && name !== "DATABASE_URL" && !name.startsWith("NODE_"),

@@ -63,7 +63,8 @@ export async function startHands(): Promise<Hands> {
 	};
 }
 
-async function ask<T>(child: ChildProcess, question: object): Promise<T> {
+/** Asks one of the hands and waits for its answer; one question at a time. */
+export async function ask<T>(child: ChildProcess, question: object): Promise<T> {
 	child.send(question);
 	const [answer] = (await once(child, "message")) as [T];
 	return answer;
@@ -157,7 +158,7 @@ function indexesOf(report: LoadReport, sink: SinkReport): Float64Array {
 	return Float64Array.from(indexes);
 }
 
-function quantilesOf(values: Float64Array): Quantiles {
+export function quantilesOf(values: Float64Array): Quantiles {
 	const sorted = values.toSorted();
 	const at = (share: number): number =>
 		sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

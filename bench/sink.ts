@@ -232,6 +232,14 @@ export interface SinkReport {
 	readonly lastAcknowledgedMs: number;
 }
 
+/** What the process is asked: begin anew, tell, or be there or not. */
+export interface SinkQuestion {
+	readonly reset?: number;
+	readonly receipts?: boolean;
+	readonly report?: boolean;
+	readonly listen?: boolean;
+}
+
 async function serveParent(): Promise<void> {
 	const sink = await startSink();
 	const digits = 8;
@@ -247,7 +255,11 @@ async function serveParent(): Promise<void> {
 		}
 	};
 	sink.onAcknowledged = () => void (lastAcknowledgedMs = monotonicMs());
-	process.on("message", (asked: { reset?: number; receipts?: boolean; report?: boolean }) => {
+	process.on("message", (asked: SinkQuestion) => {
+		if (asked.listen !== undefined) {
+			void (asked.listen ? sink.up() : sink.down()).then(() => process.send?.({}));
+			return;
+		}
 		if (asked.reset !== undefined) {
 			sink.receipts = asked.receipts !== false;
 			seenAtMs = new Float64Array(asked.reset);

@@ -28,8 +28,10 @@ export interface ClaimParts {
 	readonly recorder: Pick<Recorder, "record">;
 }
 
-/** Messages of one lane in memory that a claim fills up to. */
+/** Messages of one lane in memory that claims fill up to. */
 export const claimMax = 4_096;
+/** Messages of one claim: what is read and opened at a time. */
+const claimOnce = 512;
 /** Tenants served in one claim; the others have their turn in the next. */
 const tenantsMax = 16;
 
@@ -56,7 +58,7 @@ export async function claimLane(
 	if (space < batchMax) return 0;
 	const nowMs = parts.clock.now();
 	const leased = await parts.worker.inPlatform((tx) =>
-		lease(parts, tx, routeId, classNumber, Math.min(space, claimMax / 2), nowMs),
+		lease(parts, tx, routeId, classNumber, Math.min(space, claimOnce), nowMs),
 	);
 	if (leased.length === 0) return 0;
 	const tenants = [...new Set(leased.map((one) => one.request.tenantId))];
@@ -73,6 +75,8 @@ export async function claimLane(
 	);
 	const byId = new Map(loaded.map((message) => [message.id, message]));
 	for (const { request, entries } of leased) {
+		// Opening a batch takes milliseconds: whoever sends a one-time code meanwhile comes in between.
+		await new Promise<void>((resolve) => void setImmediate(resolve));
 		const parcels = entries.flatMap(
 			(entry) => openParcel(parts, request, entry, byId.get(entry.message_id)) ?? [],
 		);

@@ -33,7 +33,7 @@ import { insertDecisions, type NewDecision } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
 /** Messages whose batches are being started at once, per route, beyond the carrier's own window. */
-const startMax = 512;
+const startMax = 256;
 /** Transactions that start batches, per route: while they run, what arrives gathers for the next. */
 const startsMax = 2;
 const retryMs = 250;

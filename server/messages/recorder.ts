@@ -16,7 +16,7 @@ import * as submissions from "./submission-store.ts";
 import { applyTransitions, type Transition } from "./transition-store.ts";
 
 /** Results or receipts of one transaction. */
-const writeMax = 1_000;
+const writeMax = 256;
 /** Receipts that may wait to be written before the carrier is told to come back. */
 const receiptsWaitingMax = 20_000;
 const retryMs = 250;
