@@ -211,6 +211,27 @@ test("a peer that does not answer enquire_link is silent: the link is closed and
 	assert.deepEqual(answers, [{ kind: "lost" }]);
 });
 
+test("a peer whose stream has lost its framing is silent, however much it says", async () => {
+	const { there, closes, ask } = await pair(silent, { enquireLinkMs: 60, enquireTimeoutMs: 60 });
+	const answers = ask();
+	await until(() => there.received.length === 1);
+	const answer = encode(submitResp({ ...submit, sequence: 1 }, "abc"));
+	// One flipped bit: 8 KiB of answers to come are the rest of this one.
+	answer[2] = (answer[2] as number) ^ 0x20;
+	there.socket.write(answer);
+	const talking = setInterval(
+		() => there.socket.write(encode(submitResp({ ...submit, sequence: 1 }, "more"))),
+		10,
+	);
+	try {
+		await until(() => closes.length === 1);
+	} finally {
+		clearInterval(talking);
+	}
+	assert.deepEqual(closes, ["silent"]);
+	assert.deepEqual(answers, [{ kind: "lost" }]);
+});
+
 test("an inactive peer is closed", async () => {
 	const { closes } = await pair(silent, { role: "smsc", enquireLinkMs: 0, inactivityMs: 60 });
 	await until(() => closes.length === 1);

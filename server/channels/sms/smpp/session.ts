@@ -40,11 +40,11 @@ export type CloseReason =
 
 export interface SessionTimers {
 	readonly responseTimeoutMs: number;
-	/** enquire_link is sent after so long without an octet from the peer; 0: never. */
+	/** enquire_link is sent after so long without a PDU of the peer that makes sense; 0: never. */
 	readonly enquireLinkMs: number;
-	/** How long the peer may then stay silent. */
+	/** How long the peer may then say nothing that does. */
 	readonly enquireTimeoutMs: number;
-	/** Closes after so long without an octet from the peer; 0: never. */
+	/** Closes after so long without a PDU of the peer that makes sense; 0: never. */
 	readonly inactivityMs: number;
 }
 
@@ -222,8 +222,6 @@ function markSent(state: State): void {
 }
 
 function hear(state: State, chunk: Buffer): void {
-	state.heardAtMs = state.parts.clock.elapsed();
-	state.enquiredAtMs = undefined;
 	const fault = state.framer.push(chunk, (octets) => {
 		if (state.reason !== undefined) return false;
 		const result = decode(octets);
@@ -239,9 +237,19 @@ function hear(state: State, chunk: Buffer): void {
 	adjustReading(state);
 }
 
+/**
+ * The peer lives and we understand each other. Octets alone prove neither: on a stream whose framing is lost
+ * the peer goes on talking, and nothing it says is ever an answer.
+ */
+function understood(state: State): void {
+	state.heardAtMs = state.parts.clock.elapsed();
+	state.enquiredAtMs = undefined;
+}
+
 function take(state: State, pdu: Pdu): void {
 	const id = pdu.command === "other" ? pdu.commandId : commandIds[pdu.command];
 	if (id >= responseBit) return match(state, id, pdu);
+	if (pdu.command !== "other") understood(state);
 	if (pdu.command === "enquire_link")
 		return reply(state, {
 			command: "enquire_link_resp",
@@ -262,12 +270,14 @@ function match(state: State, id: number, pdu: Pdu): void {
 	const pending = state.pending.get(pdu.sequence);
 	if (pending !== undefined && fits(pending)) {
 		state.pending.delete(pdu.sequence);
+		understood(state);
 		return pending.settle({ kind: "response", pdu });
 	}
 	const late = state.late.get(pdu.sequence);
 	if (late !== undefined && fits(late)) {
 		state.late.delete(pdu.sequence);
 		state.counts.lateAnswers++;
+		understood(state);
 		return late.settle({ kind: "late", pdu });
 	}
 	if (pending === undefined && late === undefined) state.counts.unmatched++;
