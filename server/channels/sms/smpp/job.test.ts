@@ -69,7 +69,7 @@ describe("the outcome of a message from what became of its parts", () => {
 			refused("ESME_RINVBNDSTS", 0x04, "route"),
 		],
 		["generic_nack", [nack(3)], refused("ESME_RINVCMDID", 3, "permanent")],
-		["generic_nack without a status", [nack(0)], refused("ESME_RINVCMDID", 3, "permanent")],
+		["a nack that says nothing is wrong", [nack(0)], unknown("contradiction")],
 		[
 			"the second part refused",
 			[id("a"), no(0x58)],

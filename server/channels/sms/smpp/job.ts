@@ -4,7 +4,10 @@
  */
 import type { SubmitSm } from "./pdu.ts";
 import type { Answer } from "./session.ts";
-import { readStatus, status, type StatusEntry } from "./status.ts";
+import { readStatus, type StatusEntry } from "./status.ts";
+
+/** `contradiction`: a nack that says nothing is wrong. */
+export type Doubt = "timeout" | "connection_lost" | "contradiction";
 
 export type SubmitOutcome =
 	/** The carrier's id of each part, in order. */
@@ -20,7 +23,7 @@ export type SubmitOutcome =
 	/** It may have been taken, or not: nobody here can know. */
 	| {
 			readonly kind: "unknown";
-			readonly reason: "timeout" | "connection_lost";
+			readonly reason: Doubt;
 			readonly carrierIds: readonly string[];
 	  }
 	/** No octet left: safe to send elsewhere. */
@@ -36,7 +39,7 @@ export interface Job {
 	due: number;
 	readonly carrierIds: (string | undefined)[];
 	refusal: StatusEntry | undefined;
-	doubt: "timeout" | "connection_lost" | undefined;
+	doubt: Doubt | undefined;
 	/** Whether any part has been handed to a socket. */
 	left: boolean;
 }
@@ -74,7 +77,8 @@ export function recordAnswer(
 		const { pdu } = answer;
 		const code = "status" in pdu ? pdu.status : 0;
 		if (pdu.command === "submit_sm_resp" && code === 0) job.carrierIds[part] = pdu.messageId;
-		else keepRefusal(job, readStatus(code || status.invalidCommandId, refusals));
+		else if (code === 0) job.doubt ??= "contradiction";
+		else keepRefusal(job, readStatus(code, refusals));
 	} else if (answer.kind === "timeout") job.doubt ??= "timeout";
 	else if (answer.kind === "lost") job.doubt ??= "connection_lost";
 	if (job.carrierIds[part] === undefined) abandon(job);
