@@ -14,6 +14,7 @@ export interface DevelopmentFile {
 	readonly baseUrl: string;
 	readonly apiKey: string;
 	readonly otherTenant: { readonly apiKey: string };
+	readonly operatorKey: string;
 	readonly samples: Readonly<
 		Record<"transactional" | "authentication" | "promotional", Readonly<Record<string, unknown>>>
 	>;

@@ -20,6 +20,8 @@ export interface SinkOptions {
 	readonly port?: number;
 	/** Receipts wait this long and leave together. */
 	readonly receiptAfterMs?: number;
+	/** Receipts without an answer for so long are sent again, as carriers do; not unless given. */
+	readonly receiptTimeoutMs?: number;
 	/** Ids count up from here. */
 	readonly firstId?: number;
 	/** What becomes of a submit; accepted unless it says otherwise. Called before anything is answered. */
@@ -68,7 +70,7 @@ const receiptDate = "2611221200";
 export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 	const peers = new Set<Peer>();
 	const queue: Receipt[] = [];
-	const { receiptAfterMs = 5, judge = () => "accept" } = options;
+	const { receiptAfterMs = 5, receiptTimeoutMs = 0, judge = () => "accept" } = options;
 	let nextId = options.firstId ?? 1_000_000_000;
 	let submits = 0;
 	let acknowledged = 0;
@@ -86,9 +88,20 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 			const room = receiptWindow - peer.unacknowledged.size;
 			if (!peer.bound || room <= 0) continue;
 			const some = queue.splice(0, room);
-			if (some.length > 0)
-				peer.socket.write(Buffer.concat(some.map((receipt) => writeReceipt(peer, receipt))));
+			if (some.length === 0) continue;
+			peer.socket.write(Buffer.concat(some.map((receipt) => writeReceipt(peer, receipt))));
+			if (receiptTimeoutMs > 0) setTimeout(() => sendAgain(peer, some), receiptTimeoutMs).unref();
 		}
+	};
+	const sendAgain = (peer: Peer, some: readonly Receipt[]): void => {
+		// When the connection has ended they are back in the queue already.
+		if (!peers.has(peer)) return;
+		for (const [sequence, receipt] of peer.unacknowledged) {
+			if (!some.includes(receipt)) continue;
+			peer.unacknowledged.delete(sequence);
+			queue.push(receipt);
+		}
+		arm();
 	};
 	const take = (peer: Peer, pdu: SubmitSm, out: Buffer[]): void => {
 		submits++;

@@ -1,6 +1,7 @@
 /** The customer of a fault test: sends under load, keeps what it was answered, retries under the same key. */
 import { Agent, request } from "node:http";
 import { pause } from "../../bench/product.ts";
+import { monotonicMs } from "../../bench/sink.ts";
 import type { Random } from "../../server/platform/ids.ts";
 import type { FaultClass, Sent } from "./ledger.ts";
 
@@ -15,12 +16,27 @@ export interface HttpAnswer {
 	readonly body: Record<string, unknown>;
 }
 
+export interface ClientOptions {
+	/** Between a sender's answer and its next request. */
+	readonly pauseMs?: number;
+	/** The recipient of a message, by the order's number and its own; India otherwise. */
+	readonly to?: (order: number, message: number) => string;
+}
+
+/** A message as its sender knows it, with where to and when (monotonic) its 202 came. */
+export interface SentTo extends Sent {
+	readonly to: string;
+	readonly acceptedAtMs: number | undefined;
+}
+
 interface Order {
 	readonly key: string;
 	readonly path: string;
 	readonly body: object;
 	readonly tokens: readonly string[];
+	readonly to: readonly string[];
 	readonly class: FaultClass;
+	acceptedAtMs: number | undefined;
 	ids: readonly string[] | undefined;
 }
 
@@ -31,7 +47,7 @@ export interface Client {
 	stop(): Promise<void>;
 	/** Asks again, under the same Idempotency-Key, for what was never answered. */
 	retryUnanswered(): Promise<void>;
-	sent(): Sent[];
+	sent(): SentTo[];
 	/** Answers that were neither 202 nor a broken connection: status and, of 503, whether Retry-After was there. */
 	readonly refusals: Map<string, number>;
 	/** 202s so far. */
@@ -45,7 +61,12 @@ const batchSize = 20;
 const template = "1107161951486743588";
 
 /** `place` is asked before every request: the product moves to another port when it is restarted. */
-export function createClient(place: () => Place, random: Random, pauseMs = 2): Client {
+export function createClient(
+	place: () => Place,
+	random: Random,
+	options: ClientOptions = {},
+): Client {
+	const { pauseMs = 2, to = inIndia } = options;
 	const agent = new Agent({ keepAlive: true });
 	const orders: Order[] = [];
 	const refusals = new Map<string, number>();
@@ -60,8 +81,10 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 	const makeOrder = (size: number): Order => {
 		const messageClass: FaultClass = random.fraction() < 0.5 ? "transactional" : "service";
 		const tokens = Array.from({ length: size }, () => `W${run}${String(++count).padStart(7, "0")}`);
-		const messages = tokens.map((token) => ({
-			to: `+9198${String(10_000_000 + count).slice(-8)}`,
+		const first = count - size;
+		const recipients = tokens.map((_, i) => to(orders.length, first + i));
+		const messages = tokens.map((token, i) => ({
+			to: recipients[i],
 			from: "WAXWNG",
 			category: messageClass,
 			dlt: { template_id: template },
@@ -73,7 +96,9 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 			path: `/v1/sms/${single ? "messages" : "batches"}`,
 			body: single ? (messages[0] as object) : { messages },
 			tokens,
+			to: recipients,
 			class: messageClass,
+			acceptedAtMs: undefined,
 			ids: undefined,
 		};
 		orders.push(order);
@@ -86,6 +111,7 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 				body as unknown as { id: string },
 			];
 			order.ids = messages.map((message) => message.id);
+			order.acceptedAtMs = monotonicMs();
 			accepted += order.tokens.length;
 		} else {
 			const name = `${status}${status === 503 && headers["retry-after"] !== undefined ? " with Retry-After" : ""} ${String((body["error"] as Record<string, unknown> | undefined)?.["name"])}`;
@@ -142,12 +168,22 @@ export function createClient(place: () => Place, random: Random, pauseMs = 2): C
 		},
 		sent: () =>
 			orders.flatMap((order) =>
-				order.tokens.map((token, i): Sent => ({ token, class: order.class, id: order.ids?.[i] })),
+				order.tokens.map((token, i) => ({
+					token,
+					class: order.class,
+					id: order.ids?.[i],
+					to: order.to[i] as string,
+					acceptedAtMs: order.acceptedAtMs,
+				})),
 			),
 	};
 }
 
-function exchange(
+function inIndia(_order: number, message: number): string {
+	return `+9198${String(10_000_000 + message).slice(-8)}`;
+}
+
+export function exchange(
 	agent: Agent,
 	{ port, apiKey }: Place,
 	method: string,

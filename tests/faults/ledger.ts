@@ -4,7 +4,7 @@
  * twice that may not, and what did go out twice says so. Pure.
  */
 
-export type FaultClass = "transactional" | "service";
+export type FaultClass = "authentication" | "transactional" | "service" | "promotional";
 
 /** A message as its sender knows it. `id` is absent when no 202 was ever seen for it. */
 export interface Sent {
@@ -37,14 +37,18 @@ const finalStatuses = new Set([
 	"canceled",
 ]);
 
-/** `at_least_once` for transactional messages, `at_most_once` for those of the class service. */
+/** `at_least_once` for authentication and transactional messages, `at_most_once` for the others. */
+function isAtMostOnce(messageClass: FaultClass): boolean {
+	return messageClass === "service" || messageClass === "promotional";
+}
+
 export function problemsIn({ sent, submits, shown }: Evidence): string[] {
 	const problems: string[] = [];
 	const known = new Set<string>();
 	for (const { token, class: messageClass, id } of sent) {
 		known.add(token);
 		const times = submits.get(token) ?? 0;
-		if (times > 1 && messageClass === "service")
+		if (times > 1 && isAtMostOnce(messageClass))
 			problems.push(`${token} (at_most_once) was submitted ${times} times`);
 		if (id === undefined) continue;
 		const now = shown.get(id);
@@ -59,13 +63,15 @@ export function problemsIn({ sent, submits, shown }: Evidence): string[] {
 
 function problemsOf(token: string, messageClass: FaultClass, times: number, now: Shown): string[] {
 	const problems: string[] = [];
-	if (!now.isOwn) problems.push(`${token}: its id shows another message`);
+	// A one-time code's text is never shown.
+	if (!now.isOwn && messageClass !== "authentication")
+		problems.push(`${token}: its id shows another message`);
 	if (!finalStatuses.has(now.status)) problems.push(`${token} stays ${now.status}`);
-	if (messageClass === "transactional" && now.status !== "delivered")
+	if (!isAtMostOnce(messageClass) && now.status !== "delivered")
 		problems.push(`${token} (at_least_once) ended as ${now.status}`);
 	if (now.status === "delivered" && times === 0)
 		problems.push(`${token} is shown as delivered and never left`);
-	if (times > 1 && messageClass === "transactional" && !now.possibleDuplicate)
+	if (times > 1 && !isAtMostOnce(messageClass) && !now.possibleDuplicate)
 		problems.push(`${token} was submitted ${times} times and is not flagged possible_duplicate`);
 	return problems;
 }

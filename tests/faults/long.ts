@@ -1,7 +1,9 @@
 /**
- * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 stop=20 disk=5 wal=5 seed=N]`: the long
- * form of the fault tests. What is named is run as often as it says; without names, all. Ends with 1 at the first failure.
+ * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 stop=20 disk=5
+ * wal=5 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without names,
+ * all. Ends with 1 at the first failure.
  */
+import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
 import { type CarrierResult, dropBinds, loseCarrier } from "./carrier-down.ts";
 import { loseDatabase } from "./database-away.ts";
 import { fillDisk } from "./disk-full.ts";
@@ -27,6 +29,7 @@ const forms: Readonly<
 	},
 	carrier: { times: 10, run: (outages, seed) => loseCarrier({ outages, seed }) },
 	drops: { times: 40, run: dropManyBinds },
+	network: { times: 5, run: manyBadNetworks },
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
@@ -45,6 +48,16 @@ async function dropManyBinds(drops: number, seed: number): Promise<object> {
 		unanswered: sum((one) => one.unanswered),
 		submittedTwice: sum((one) => one.submittedTwice),
 	};
+}
+
+/** Half a minute each, with faults that last longer than answers may take. */
+async function manyBadNetworks(rounds: number, seed: number): Promise<object> {
+	const results: BadCarriersResult[] = [];
+	for (let i = 0; i < rounds; i++) {
+		const times = { quietMs: 5_000, ragingMs: 30_000, goodMs: 1_000, lastsMs: 6_000 };
+		results.push(await sendThroughBadCarriers({ seed: seed + i, ...times }));
+	}
+	return { rounds: results };
 }
 
 const asked = new Map(

@@ -12,9 +12,10 @@ import {
 	startProduct,
 } from "../../bench/product.ts";
 import { type Judgement, type Sink, startSink } from "../../bench/sink.ts";
+import type { SubmitSm } from "../../server/channels/sms/smpp/pdu.ts";
 import { type Random, seededRandom } from "../../server/platform/ids.ts";
-import { type Client, createClient } from "./client.ts";
-import { type Evidence, problemsIn, type Shown } from "./ledger.ts";
+import { type Client, type ClientOptions, createClient, type Place } from "./client.ts";
+import { type Evidence, problemsIn, type Sent, type Shown } from "./ledger.ts";
 
 export interface World {
 	readonly random: Random;
@@ -26,42 +27,56 @@ export interface World {
 	restart(): Promise<void>;
 	/** What the carrier does with a submit from now on. */
 	judge(judgement: (token: string) => Judgement): void;
+	/** Counts a submit as the carrier does, for a second carrier beside it. */
+	count(pdu: SubmitSm): Judgement;
 	/** kill -9 of the product and everything below it, PostgreSQL included; resolves when all are gone. */
 	killTree(): Promise<void>;
-	/** Waits until every message answered with 202 is in a final state, and fails with the list of what is wrong. */
-	settle(withinMs: number): Promise<Evidence>;
+	/**
+	 * Waits until every message answered with 202 is in a final state, and fails with the list of what is wrong.
+	 * `sent`: what the client sent, unless somebody else did.
+	 */
+	settle(withinMs: number, sent?: readonly Sent[]): Promise<Evidence>;
 	close(): Promise<void>;
 }
 
 export interface WorldOptions {
 	readonly seed: number;
 	readonly env?: Readonly<Record<string, string>>;
+	/** The URL of the route to the carrier at this port, where it is not the plain one. */
+	readonly routeTo?: (port: number) => Promise<string>;
+	readonly client?: ClientOptions;
 }
 
 const tokenPattern = /W[0-9A-F]{6}\d{7}/;
 
-export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World> {
+export async function openWorld(options: WorldOptions): Promise<World> {
+	const { seed, env = {}, routeTo } = options;
 	const random = seededRandom(seed);
 	const dataDir = makeDataDir();
 	const submits = new Map<string, number>();
 	let judgement: (token: string) => Judgement = () => "accept";
-	const sink = await startSink({
-		firstId: 1 + Math.floor(random.fraction() * 1e9),
-		judge(pdu) {
-			const token = tokenPattern.exec(pdu.shortMessage.toString("latin1"))?.[0] ?? "no token";
-			submits.set(token, (submits.get(token) ?? 0) + 1);
-			return judgement(token);
-		},
-	});
+	const count = (pdu: SubmitSm): Judgement => {
+		const token = tokenOf(pdu);
+		submits.set(token, (submits.get(token) ?? 0) + 1);
+		return judgement(token);
+	};
+	const firstId = 1 + Math.floor(random.fraction() * 1e9);
+	const sink = await startSink({ firstId, judge: count, receiptTimeoutMs: 5_000 });
+	const routed = routeTo === undefined ? {} : { WAXWING_DEV_SMSC: await routeTo(sink.port) };
 	const start = (): Promise<Product> =>
 		startProduct({
 			dataDir,
 			smscPort: sink.port,
 			window: 50,
-			env: { WAXWING_UNKNOWN_RECONCILE_SECONDS: "1", ...env },
+			env: {
+				WAXWING_UNKNOWN_RECONCILE_SECONDS: "1",
+				...routed,
+				...env,
+			},
 		});
 	let product = await start();
-	const client = createClient(() => ({ port: product.port, apiKey: product.dev.apiKey }), random);
+	const place = (): Place => ({ port: product.port, apiKey: product.dev.apiKey });
+	const client = createClient(place, random, options.client);
 	return {
 		random,
 		sink,
@@ -69,17 +84,18 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 		dataDir,
 		product: () => product,
 		judge: (next) => void (judgement = next),
+		count,
 		async restart() {
 			product = await start();
 		},
 		async killTree() {
 			await killAll(treeOf(product.child.pid as number));
 		},
-		async settle(withinMs) {
+		async settle(withinMs, sent = client.sent()) {
 			const until = performance.now() + withinMs;
 			const shown = new Map<string, Shown>();
 			for (
-				let open = client.sent().filter(({ id }) => id !== undefined);
+				let open = sent.filter(({ id }) => id !== undefined);
 				open.length > 0;
 				await pause(250)
 			) {
@@ -90,7 +106,7 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 				open = open.filter(({ id }) => !isSettled(shown.get(id as string)));
 				if (performance.now() > until) break;
 			}
-			const evidence = { sent: client.sent(), submits, shown };
+			const evidence = { sent, submits, shown };
 			const problems = problemsIn(evidence);
 			assert.deepEqual(
 				problems.slice(0, 20),
@@ -108,6 +124,11 @@ export async function openWorld({ seed, env = {} }: WorldOptions): Promise<World
 			removeDataDir(dataDir);
 		},
 	};
+}
+
+/** The mark that its sender put into the text. */
+export function tokenOf(pdu: SubmitSm): string {
+	return tokenPattern.exec(pdu.shortMessage.toString("latin1"))?.[0] ?? "no token";
 }
 
 function isSettled(one: Shown | undefined): boolean {
