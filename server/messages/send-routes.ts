@@ -80,6 +80,7 @@ export function batchRoute(parts: SendRouteParts): Route {
 			403: refusals[403],
 			413: { description: "The body is larger than 4 MiB." },
 			422: { description: "A parameter is not acceptable." },
+			429: { description: "Too much waits to be accepted." },
 			503: { description: "Nothing was accepted." },
 		},
 		handle: async (call) => {

@@ -15,6 +15,7 @@ import {
 	rawAnswer,
 	securityHeaders,
 } from "./http-answers.ts";
+import { type BodyAllowance, createBodyAllowance } from "./http-bodies.ts";
 import { addDocs } from "./http-docs.ts";
 import { parseJson } from "./http-json.ts";
 import {
@@ -74,6 +75,8 @@ declare module "fastify" {
 	interface FastifyRequest {
 		caller: Caller;
 		startedMs: number;
+		/** Of its body, what counts as being worked on. */
+		bodyBytes: number;
 		failure: string | undefined;
 	}
 }
@@ -110,7 +113,12 @@ export function createHttp(parts: HttpParts): FastifyInstance {
 		if (request.is404) record("none", request, reply);
 		done();
 	});
-	for (const route of parts.routes) addRoute(app, route, parts, record);
+	const bodies = createBodyAllowance();
+	app.addHook("onResponse", (request, _reply, done) => {
+		bodies.giveBack(request.bodyBytes);
+		done();
+	});
+	for (const route of parts.routes) addRoute(app, route, { ...parts, bodies }, record);
 	return app;
 }
 
@@ -144,6 +152,7 @@ function fastify(parts: HttpParts, docsUrl: string): FastifyInstance {
 	app.server.maxConnections = limits.connections;
 	app.decorateRequest("caller");
 	app.decorateRequest("startedMs", 0);
+	app.decorateRequest("bodyBytes", 0);
 	app.decorateRequest("failure", undefined);
 	return app;
 }
@@ -246,7 +255,11 @@ function recorder({ clock, log }: HttpParts, { requests, seconds }: Instruments)
 	};
 }
 
-function addRoute(app: FastifyInstance, route: Route, parts: HttpParts, record: Record): void {
+interface RouteParts extends HttpParts {
+	readonly bodies: BodyAllowance;
+}
+
+function addRoute(app: FastifyInstance, route: Route, parts: RouteParts, record: Record): void {
 	const read = reader(route);
 	const check = parts.checkAnswers === true ? answerCheck(route) : undefined;
 	app.route({
@@ -273,12 +286,17 @@ function addRoute(app: FastifyInstance, route: Route, parts: HttpParts, record: 
 	});
 }
 
-async function admitCaller(route: Route, parts: HttpParts, request: FastifyRequest): Promise<void> {
+async function admitCaller(
+	route: Route,
+	parts: RouteParts,
+	request: FastifyRequest,
+): Promise<void> {
 	if (route.permission !== "public") {
 		request.caller = await parts.authenticate(request.headers.authorization);
 		permit(route, request.caller);
 	}
 	checkBodyHeaders(route, request);
+	request.bodyBytes = parts.bodies.take(request.headers["content-length"]);
 }
 
 function send(reply: FastifyReply, answer: Answer): FastifyReply {
