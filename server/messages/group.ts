@@ -1,24 +1,27 @@
 /**
  * Group commit: requests that arrive together share a transaction, so that a single send costs what one
- * message of a batch costs. Bounded: beyond `waitingMax` messages the caller is told to come back.
+ * message of a batch costs. One-time codes go first, in commits of their own. Bounded: beyond `waitingMax`
+ * messages of either kind the caller is told to come back.
  */
 import { Fault } from "#platform/errors.ts";
 import { type AcceptAnswer, acceptGroup, type AcceptParts, type AcceptRequest } from "./accept.ts";
-import { createGather } from "./gather.ts";
 
 /** Messages of one commit, unless a single request is larger. */
 const groupMax = 1_000;
 /** Commits under way at once: the database works on one while the next is prepared. */
 const commitsMax = 2;
-/** How long requests that keep coming are gathered for a commit, milliseconds. */
-const gatherMs = 2;
-/** Messages that may wait for a commit before 429. */
+/** Messages that may wait for a commit before 429: of one-time codes, and of all others. */
 const waitingMax = 20_000;
 
 interface Waiting {
 	readonly request: AcceptRequest;
 	readonly resolve: (answer: AcceptAnswer) => void;
 	readonly reject: (error: unknown) => void;
+}
+
+interface Queue {
+	readonly requests: Waiting[];
+	messages: number;
 }
 
 export interface Acceptor {
@@ -30,51 +33,52 @@ export interface Acceptor {
 }
 
 export function createAcceptor(parts: AcceptParts): Acceptor {
-	const queue: Waiting[] = [];
+	const urgent: Queue = { requests: [], messages: 0 };
+	const ordinary: Queue = { requests: [], messages: 0 };
 	const inProgress = new Set<string>();
-	let waiting = 0;
 	let commits = 0;
+	let scheduled = false;
 	let onIdle: (() => void)[] = [];
 
+	const isEmpty = (): boolean => urgent.requests.length + ordinary.requests.length === 0;
 	const pump = (): void => {
-		while (commits < commitsMax && queue.length > 0) {
-			const group = takeGroup(queue);
-			waiting -= sizeOf(group);
+		scheduled = false;
+		while (commits < commitsMax && !isEmpty()) {
+			const group = takeGroup(urgent.requests.length > 0 ? urgent : ordinary);
 			commits++;
 			void commitGroup(parts, group).finally(() => {
 				commits--;
-				if (queue.length > 0) arrived();
+				if (!isEmpty()) pump();
 				else if (commits === 0) for (const done of onIdle.splice(0)) done();
 			});
 		}
 	};
 
-	const arrived = createGather({
-		clock: parts.clock,
-		mostMs: gatherMs,
-		enough: groupMax,
-		size: () => waiting,
-		act: pump,
-	});
-
 	return {
-		waiting: () => waiting,
+		waiting: () => urgent.messages + ordinary.messages,
 		idle: () =>
-			queue.length === 0 && commits === 0
+			isEmpty() && commits === 0
 				? Promise.resolve()
 				: new Promise((resolve) => void (onIdle = [...onIdle, resolve])),
 		accept(request) {
-			if (waiting + request.drafts.length > waitingMax)
+			const queue = request.drafts.every((draft) => draft.class === "authentication")
+				? urgent
+				: ordinary;
+			if (queue.messages + request.drafts.length > waitingMax)
 				return Promise.reject(Fault.of("rate_limited", { retryAfterSeconds: 1 }));
 			const name = nameOf(request);
 			if (name !== undefined && inProgress.has(name))
 				return Promise.reject(Fault.of("request_in_progress", { retryAfterSeconds: 1 }));
 			if (name !== undefined) inProgress.add(name);
-			waiting += request.drafts.length;
+			queue.messages += request.drafts.length;
 			const answered = new Promise<AcceptAnswer>(
-				(resolve, reject) => void queue.push({ request, resolve, reject }),
+				(resolve, reject) => void queue.requests.push({ request, resolve, reject }),
 			);
-			if (commits < commitsMax) arrived();
+			// The turn of the event loop is the window: everything parsed in it travels together.
+			if (!scheduled && commits < commitsMax) {
+				scheduled = true;
+				setImmediate(pump);
+			}
 			return name === undefined ? answered : answered.finally(() => inProgress.delete(name));
 		},
 	};
@@ -86,20 +90,16 @@ function nameOf({ scope, idempotency }: AcceptRequest): string | undefined {
 		: `${scope.tenantId}/${scope.environment}/${idempotency.keyHash.toString("base64")}`;
 }
 
-function takeGroup(queue: Waiting[]): Waiting[] {
+function takeGroup(queue: Queue): Waiting[] {
 	let messages = 0;
 	let end = 0;
-	while (end < queue.length) {
-		const size = (queue[end] as Waiting).request.drafts.length;
-		if (end > 0 && messages + size > groupMax) break;
-		messages += size;
+	for (const { request } of queue.requests) {
+		if (end > 0 && messages + request.drafts.length > groupMax) break;
+		messages += request.drafts.length;
 		end++;
 	}
-	return queue.splice(0, end);
-}
-
-function sizeOf(group: readonly Waiting[]): number {
-	return group.reduce((sum, one) => sum + one.request.drafts.length, 0);
+	queue.messages -= messages;
+	return queue.requests.splice(0, end);
 }
 
 /** If a group fails for a reason that lies in one of its requests, the others must not suffer: one by one. */
