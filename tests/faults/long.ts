@@ -1,6 +1,6 @@
 /**
- * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 stop=20 disk=5
- * wal=5 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without names,
+ * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1
+ * stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without names,
  * all. Ends with 1 at the first failure.
  */
 import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
@@ -8,6 +8,7 @@ import { type CarrierResult, dropBinds, loseCarrier } from "./carrier-down.ts";
 import { loseDatabase } from "./database-away.ts";
 import { fillDisk } from "./disk-full.ts";
 import { killManyTimes } from "./kill.ts";
+import { flood, type OverloadResult } from "./overload.ts";
 import { stopUnderLoad } from "./stop.ts";
 
 const forms: Readonly<
@@ -30,6 +31,7 @@ const forms: Readonly<
 	carrier: { times: 10, run: (outages, seed) => loseCarrier({ outages, seed }) },
 	drops: { times: 40, run: dropManyBinds },
 	network: { times: 5, run: manyBadNetworks },
+	overload: { times: 1, run: floodManyTimes },
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
@@ -57,6 +59,14 @@ async function manyBadNetworks(rounds: number, seed: number): Promise<object> {
 		const times = { quietMs: 5_000, ragingMs: 30_000, goodMs: 1_000, lastsMs: 6_000 };
 		results.push(await sendThroughBadCarriers({ seed: seed + i, ...times }));
 	}
+	return { rounds: results };
+}
+
+/** A minute each. */
+async function floodManyTimes(rounds: number, seed: number): Promise<object> {
+	const results: OverloadResult[] = [];
+	const times = { quietMs: 10_000, floodMs: 60_000, recoverWithinMs: 10_000 };
+	for (let i = 0; i < rounds; i++) results.push(await flood({ seed: seed + i, ...times }));
 	return { rounds: results };
 }
 
