@@ -1,14 +1,14 @@
 /**
  * Group commit: requests that arrive together share a transaction, so that a single send costs what one
- * message of a batch costs. One-time codes go first, in commits of their own. Bounded: beyond `waitingMax`
- * messages of either kind the caller is told to come back.
+ * message of a batch costs. One-time codes do not wait behind the others: they have a queue and commits of their
+ * own. Bounded: beyond `waitingMax` messages of either kind the caller is told to come back.
  */
 import { Fault } from "#platform/errors.ts";
 import { type AcceptAnswer, acceptGroup, type AcceptParts, type AcceptRequest } from "./accept.ts";
 
 /** Messages of one commit, unless a single request is larger. */
 const groupMax = 1_000;
-/** Commits under way at once: the database works on one while the next is prepared. */
+/** Commits under way at once, of either kind: the database works on one while the next is prepared. */
 const commitsMax = 2;
 /** Messages that may wait for a commit before 429: of one-time codes, and of all others. */
 const waitingMax = 20_000;
@@ -22,6 +22,9 @@ interface Waiting {
 interface Queue {
 	readonly requests: Waiting[];
 	messages: number;
+	commits: number;
+	/** The next turn of the event loop looks at it. */
+	scheduled: boolean;
 }
 
 export interface Acceptor {
@@ -33,23 +36,22 @@ export interface Acceptor {
 }
 
 export function createAcceptor(parts: AcceptParts): Acceptor {
-	const urgent: Queue = { requests: [], messages: 0 };
-	const ordinary: Queue = { requests: [], messages: 0 };
+	const urgent: Queue = { requests: [], messages: 0, commits: 0, scheduled: false };
+	const ordinary: Queue = { requests: [], messages: 0, commits: 0, scheduled: false };
 	const inProgress = new Set<string>();
-	let commits = 0;
-	let scheduled = false;
 	let onIdle: (() => void)[] = [];
 
-	const isEmpty = (): boolean => urgent.requests.length + ordinary.requests.length === 0;
-	const pump = (): void => {
-		scheduled = false;
-		while (commits < commitsMax && !isEmpty()) {
-			const group = takeGroup(urgent.requests.length > 0 ? urgent : ordinary);
-			commits++;
+	const isIdle = (): boolean =>
+		[urgent, ordinary].every((queue) => queue.requests.length + queue.commits === 0);
+	const pump = (queue: Queue): void => {
+		queue.scheduled = false;
+		while (queue.commits < commitsMax && queue.requests.length > 0) {
+			const group = takeGroup(queue);
+			queue.commits++;
 			void commitGroup(parts, group).finally(() => {
-				commits--;
-				if (!isEmpty()) pump();
-				else if (commits === 0) for (const done of onIdle.splice(0)) done();
+				queue.commits--;
+				pump(queue);
+				if (isIdle()) for (const done of onIdle.splice(0)) done();
 			});
 		}
 	};
@@ -57,9 +59,7 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 	return {
 		waiting: () => urgent.messages + ordinary.messages,
 		idle: () =>
-			isEmpty() && commits === 0
-				? Promise.resolve()
-				: new Promise((resolve) => void (onIdle = [...onIdle, resolve])),
+			isIdle() ? Promise.resolve() : new Promise((resolve) => void (onIdle = [...onIdle, resolve])),
 		accept(request) {
 			const queue = request.drafts.every((draft) => draft.class === "authentication")
 				? urgent
@@ -75,9 +75,9 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 				(resolve, reject) => void queue.requests.push({ request, resolve, reject }),
 			);
 			// The turn of the event loop is the window: everything parsed in it travels together.
-			if (!scheduled && commits < commitsMax) {
-				scheduled = true;
-				setImmediate(pump);
+			if (!queue.scheduled && queue.commits < commitsMax) {
+				queue.scheduled = true;
+				setImmediate(pump, queue);
 			}
 			return name === undefined ? answered : answered.finally(() => inProgress.delete(name));
 		},
