@@ -144,8 +144,8 @@ async function send(
 		for (const parcel of batch.parcels) {
 			const known = started.get(parcel.messageId);
 			if (known === undefined) {
-				// The lease ran out before we could start: whoever holds it now decides.
-				land(batch.id, {});
+				// The lease ran out before we could start: nothing left, and whoever holds it now decides.
+				land(batch.id, { released: { tenantId: batch.tenantId, batchId: batch.id } });
 				continue;
 			}
 			const { facts, settings } = known;

@@ -25,6 +25,8 @@ export interface Effects {
 	/** The message waits in the lane's table, again or for the first time. */
 	readonly returned?: ReturnedEntry;
 	readonly decision?: NewDecision;
+	/** The batch was never started: entries that are still its own wait again. */
+	readonly released?: { readonly tenantId: string; readonly batchId: string };
 }
 
 export interface EffectContext {

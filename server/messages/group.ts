@@ -5,11 +5,14 @@
  */
 import { Fault } from "#platform/errors.ts";
 import { type AcceptAnswer, acceptGroup, type AcceptParts, type AcceptRequest } from "./accept.ts";
+import { createGather } from "./gather.ts";
 
 /** Messages of one commit, unless a single request is larger. */
 const groupMax = 1_000;
 /** Commits under way at once, of either kind: the database works on one while the next is prepared. */
 const commitsMax = 2;
+/** How long requests that keep coming are gathered for a commit, milliseconds. */
+const gatherMs = 2;
 /** Messages that may wait for a commit before 429: of one-time codes, and of all others. */
 const waitingMax = 20_000;
 
@@ -23,8 +26,8 @@ interface Queue {
 	readonly requests: Waiting[];
 	messages: number;
 	commits: number;
-	/** The next turn of the event loop looks at it. */
-	scheduled: boolean;
+	/** Something is there, or a commit has ended. */
+	readonly arrived: () => void;
 }
 
 export interface Acceptor {
@@ -36,25 +39,34 @@ export interface Acceptor {
 }
 
 export function createAcceptor(parts: AcceptParts): Acceptor {
-	const urgent: Queue = { requests: [], messages: 0, commits: 0, scheduled: false };
-	const ordinary: Queue = { requests: [], messages: 0, commits: 0, scheduled: false };
 	const inProgress = new Set<string>();
 	let onIdle: (() => void)[] = [];
-
 	const isIdle = (): boolean =>
 		[urgent, ordinary].every((queue) => queue.requests.length + queue.commits === 0);
 	const pump = (queue: Queue): void => {
-		queue.scheduled = false;
 		while (queue.commits < commitsMax && queue.requests.length > 0) {
 			const group = takeGroup(queue);
 			queue.commits++;
 			void commitGroup(parts, group).finally(() => {
 				queue.commits--;
-				pump(queue);
+				if (queue.requests.length > 0) queue.arrived();
 				if (isIdle()) for (const done of onIdle.splice(0)) done();
 			});
 		}
 	};
+	const createQueue = (): Queue => {
+		const arrived = createGather({
+			clock: parts.clock,
+			mostMs: gatherMs,
+			enough: groupMax,
+			size: () => queue.messages,
+			act: () => pump(queue),
+		});
+		const queue: Queue = { requests: [], messages: 0, commits: 0, arrived };
+		return queue;
+	};
+	const urgent = createQueue();
+	const ordinary = createQueue();
 
 	return {
 		waiting: () => urgent.messages + ordinary.messages,
@@ -74,11 +86,7 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 			const answered = new Promise<AcceptAnswer>(
 				(resolve, reject) => void queue.requests.push({ request, resolve, reject }),
 			);
-			// The turn of the event loop is the window: everything parsed in it travels together.
-			if (!queue.scheduled && queue.commits < commitsMax) {
-				queue.scheduled = true;
-				setImmediate(pump, queue);
-			}
+			if (queue.commits < commitsMax) queue.arrived();
 			return name === undefined ? answered : answered.finally(() => inProgress.delete(name));
 		},
 	};

@@ -219,12 +219,12 @@ const returnStatement = sql(
 		r.abandoned, m.seal
 	from r join dispatch_batches b on b.id = r.batch_id and b.message_ids is not null
 	join messages m on m.tenant_id = r.tenant_id and m.id = r.message_id
-	on conflict do nothing`,
+	for update of b on conflict do nothing`,
 );
 
 /**
  * Messages wait again: for a retry, another route, or the opening of a window. Those that were handed over in
- * memory enter the table here. `batchId` is the fence: who has lost the batch meanwhile changes nothing.
+ * memory enter the table here. `batchId` is the fence, locked while it counts: who has lost the batch changes nothing.
  */
 export function returnEntries(
 	tx: Tx,
@@ -252,8 +252,8 @@ const enterStatement = sql(
 	`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, seal)
 	select m.tenant_id, m.id, m.environment, b.route_id, m.class, m.created_at, m.expires_at, m.seal
 	from dispatch_batches b cross join unnest(b.message_ids) as i (id) join messages m on m.tenant_id = b.tenant_id and m.id = i.id
-	where b.id = any ($1::uuid[]) order by m.tenant_id, m.id
-	on conflict do nothing`,
+	where b.id = any ($1::uuid[])
+	for update of b on conflict do nothing`,
 );
 
 /** Messages of batches that were never started wait again, and the batches are gone. */

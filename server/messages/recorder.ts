@@ -236,6 +236,12 @@ async function writeAll(
 		tx,
 		effects.flatMap((effect) => effect.finished ?? []),
 	);
+	const released = effects.flatMap((effect) => effect.released ?? []);
+	lanes.releaseBatches(
+		tx,
+		[...new Set(released.map((one) => one.tenantId))],
+		[...new Set(released.map((one) => one.batchId))],
+	);
 	lanes.dropBatches(tx, doneBatches);
 }
 
@@ -309,9 +315,13 @@ function idsByRoute(pairs: readonly (readonly [string, string])[]): Map<string, 
 
 function tenantsOf(effects: readonly Effects[]): string[] {
 	const tenants = new Set<string>();
-	for (const { transition, submissions: sent, returned, finished } of effects) {
+	for (const { transition, submissions: sent, returned, finished, released } of effects) {
 		const tenantId =
-			transition?.tenantId ?? returned?.tenantId ?? finished?.tenantId ?? sent?.[0]?.tenantId;
+			transition?.tenantId ??
+			returned?.tenantId ??
+			finished?.tenantId ??
+			released?.tenantId ??
+			sent?.[0]?.tenantId;
 		if (tenantId !== undefined) tenants.add(tenantId);
 	}
 	return [...tenants];
