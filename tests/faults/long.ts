@@ -1,15 +1,19 @@
 /**
- * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1
- * stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without names,
- * all. Ends with 1 at the first failure.
+ * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10 stop=20
+ * disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without
+ * names, all. Ends with 1 at the first failure.
  */
 import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
+import { jumpClock } from "./clock.ts";
 import { type CarrierResult, dropBinds, loseCarrier } from "./carrier-down.ts";
 import { loseDatabase } from "./database-away.ts";
 import { fillDisk } from "./disk-full.ts";
+import { findLibfaketime } from "./faketime.ts";
 import { killManyTimes } from "./kill.ts";
 import { flood, type OverloadResult } from "./overload.ts";
 import { stopUnderLoad } from "./stop.ts";
+
+const libfaketime = findLibfaketime();
 
 const forms: Readonly<
 	Record<
@@ -32,6 +36,10 @@ const forms: Readonly<
 	drops: { times: 40, run: dropManyBinds },
 	network: { times: 5, run: manyBadNetworks },
 	overload: { times: 1, run: floodManyTimes },
+	clock: {
+		times: 10,
+		run: (rounds, seed) => jumpClock({ rounds, seed, library: libfaketime ?? "" }),
+	},
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
@@ -91,6 +99,10 @@ for (const [name, { times, run }] of Object.entries(forms)) {
 	if (count === undefined) continue;
 	if ((name === "disk" || name === "wal") && !isRoot) {
 		process.stdout.write(`${name}: skipped, needs root on Linux to mount a small tmpfs\n`);
+		continue;
+	}
+	if (name === "clock" && libfaketime === undefined) {
+		process.stdout.write("clock: skipped, libfaketime is not installed\n");
 		continue;
 	}
 	const began = performance.now();
