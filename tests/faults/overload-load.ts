@@ -32,14 +32,14 @@ export interface OverloadReport {
 
 /** By connection: mostly batches, as whoever floods sends. */
 const kinds: readonly { readonly class: FaultClass; readonly size: number }[] = [
-	{ class: "promotional", size: 500 },
+	{ class: "promotional", size: 200 },
 	{ class: "transactional", size: 1 },
-	{ class: "service", size: 500 },
-	{ class: "promotional", size: 500 },
+	{ class: "service", size: 200 },
+	{ class: "promotional", size: 200 },
 	{ class: "service", size: 1 },
-	{ class: "transactional", size: 500 },
+	{ class: "transactional", size: 200 },
 	{ class: "promotional", size: 1 },
-	{ class: "service", size: 500 },
+	{ class: "service", size: 200 },
 ];
 /** A flood's patience after 429: none to speak of. */
 const pauseMs = 20;

