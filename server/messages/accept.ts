@@ -75,15 +75,9 @@ export async function acceptGroup(
 	const { vault, clock, db, handover } = parts;
 	await vault.warm([...new Set(requests.map((request) => request.scope.tenantId))]);
 	const nowMs = clock.now();
-	const work = requests.map(
-		(request): Work => ({
-			request,
-			prepared: request.drafts.map((draft) =>
-				prepare(parts, request.scope, request.keyId, draft, nowMs),
-			),
-			answer: undefined,
-		}),
-	);
+	const work: Work[] = [];
+	for (const request of requests)
+		work.push({ request, prepared: await prepareAll(parts, request, nowMs), answer: undefined });
 	const plan = handover?.plan();
 	try {
 		await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
@@ -95,6 +89,23 @@ export async function acceptGroup(
 	}
 	plan?.commit();
 	return work.map((one) => one.answer ?? { kind: "fault", fault: Fault.of("internal") });
+}
+
+/** Messages prepared in one turn of the event loop: a large batch must not hold up a one-time code. */
+const preparedAtOnce = 64;
+
+async function prepareAll(
+	parts: AcceptParts,
+	{ scope, keyId, drafts }: AcceptRequest,
+	nowMs: number,
+): Promise<Prepared[]> {
+	const prepared: Prepared[] = [];
+	for (const [i, draft] of drafts.entries()) {
+		if (i > 0 && i % preparedAtOnce === 0)
+			await new Promise<void>((resolve) => void setImmediate(resolve));
+		prepared.push(prepare(parts, scope, keyId, draft, nowMs));
+	}
+	return prepared;
 }
 
 async function write(
