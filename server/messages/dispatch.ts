@@ -198,6 +198,8 @@ async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<S
 	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
 	for (;;) {
 		try {
+			// What has waited for its carrier for long may outlive its tenant's keys in memory; renewing needs them.
+			await parts.vault.warm(tenants);
 			return await parts.worker.inTenants(tenants, async (tx) => {
 				const [ours, gathered] = await Promise.all([
 					startBatches(
@@ -267,7 +269,8 @@ function judge(
 		);
 		return afterDispatchRefusal(parcel, "fact_missing", context);
 	}
-	const outcome = renew(facts, parts.vault, context.nowMs);
+	// At the time of the facts: a clock set back since then would make it a standing clearance, which is not usable.
+	const outcome = renew(facts, parts.vault, facts.now);
 	const decision: NewDecision = {
 		tenantId: parcel.tenantId,
 		environment: parcel.environment,

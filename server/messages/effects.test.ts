@@ -198,5 +198,7 @@ test("a crash in a started batch is an unknown outcome by class", () => {
 		const effects = afterUnknown({ ...parcel(), class: classNumber }, context);
 		assert.equal(effects.returned?.abandoned, abandoned, String(classNumber));
 		assert.equal(effects.returned?.possibleDuplicate, !abandoned, String(classNumber));
+		// A receipt may settle it before the second submit has its result: the flag must be there by then.
+		assert.equal(effects.transition?.possibleDuplicate, !abandoned, String(classNumber));
 	}
 });

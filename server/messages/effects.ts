@@ -118,12 +118,14 @@ export function afterUnknown(
 	context: Pick<EffectContext, "nowMs" | "eventId" | "unknownReconcileMs">,
 ): Effects {
 	const again = policyOf(parcel.class) === "at_least_once" && parcel.attempt + 1 < attemptsMax;
+	const possibleDuplicate = parcel.possibleDuplicate || again;
 	return {
-		transition: transitionOf(parcel, "unknown", context),
+		// Flagged now: a receipt may settle the message before the second submit has its result.
+		transition: transitionOf({ ...parcel, possibleDuplicate }, "unknown", context),
 		returned: wait(parcel, {
 			dueAtMs: context.nowMs + context.unknownReconcileMs,
 			attempt: parcel.attempt + 1,
-			possibleDuplicate: parcel.possibleDuplicate || again,
+			possibleDuplicate,
 			abandoned: !again,
 		}),
 	};

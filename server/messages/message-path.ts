@@ -193,7 +193,6 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 		heldIds: () => [...lanes.batchIds(), ...recorder.openIds()],
 		unservedRouteIds: () =>
 			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
-		receipt: recorder.receipt,
 	};
 	inner.claiming = startLoop({
 		log,

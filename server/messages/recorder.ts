@@ -4,7 +4,7 @@
  * the carriers' windows); a receipt that cannot be stored is refused, so that the carrier sends it again.
  */
 import type { Clock } from "#platform/clock.ts";
-import type { Database, Tx } from "#platform/db.ts";
+import { type Database, sqlState, type Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
@@ -152,14 +152,15 @@ async function recover(
 	some: readonly Result[],
 	news: readonly WaitingReceipt[],
 ): Promise<void> {
-	const isAway = error instanceof Fault;
+	// A deadlock's victim (SQLSTATE class 40) is as innocent as who finds no database.
+	const mayPass = error instanceof Fault || sqlState(error)?.startsWith("40") === true;
 	inner.parts.log.error(
 		{ err: error, results: some.length, receipts: news.length },
 		"results could not be written",
 	);
-	if (isAway || some.length + news.length === 1) {
-		if (!isAway) spoil(inner.open, some);
-		settle(inner, isAway ? [] : some, news);
+	if (mayPass || some.length + news.length === 1) {
+		if (!mayPass) spoil(inner.open, some);
+		settle(inner, mayPass ? [] : some, news);
 		for (const one of news) one.reject(error);
 		await new Promise((resolve) => void setTimeout(resolve, retryMs));
 	} else inner.most = 1;
@@ -192,8 +193,9 @@ function close(open: Map<string, number>, batchId: string): void {
 	else open.set(batchId, left);
 }
 
-async function writeAll(
-	parts: RecorderParts,
+/** Writes results and receipts in the caller's transaction. */
+export async function writeAll(
+	parts: Pick<RecorderParts, "ids" | "clock">,
 	tx: Tx,
 	results: readonly Result[],
 	receipts: readonly IncomingReceipt[],
@@ -252,7 +254,12 @@ async function unpark(tx: Tx, sent: readonly submissions.Submission[]): Promise<
 			submissions.unparkReceipts(tx, routeId, ids),
 		),
 	);
-	return found.flat().map((row) => ({
+	return receiptsOf(found.flat());
+}
+
+/** Parked receipts as they came. */
+export function receiptsOf(rows: readonly submissions.Unparked[]): IncomingReceipt[] {
+	return rows.map((row) => ({
 		routeId: row.route_id,
 		candidates: [row.carrier_id],
 		messageState: row.state,
@@ -265,7 +272,7 @@ async function unpark(tx: Tx, sent: readonly submissions.Submission[]): Promise<
  * others; leaves the transaction in all tenants concerned.
  */
 async function interpret(
-	parts: RecorderParts,
+	parts: Pick<RecorderParts, "ids">,
 	tx: Tx,
 	receipts: readonly IncomingReceipt[],
 	tenants: readonly string[],

@@ -16,7 +16,7 @@ import {
 import type { Router } from "./router.ts";
 import type { RecoverParts } from "./recover.ts";
 import { recoverBatches } from "./recover.ts";
-import type { IncomingReceipt } from "./receipts.ts";
+import { receiptsOf, writeAll } from "./recorder.ts";
 import { numberOfError, states } from "./state.ts";
 import { housekeep, overdueMessages, quietSegments, rematchParked } from "./submission-store.ts";
 import { applyTransitions } from "./transition-store.ts";
@@ -34,7 +34,7 @@ export interface SweepParts extends RecoverParts {
 	readonly heldIds: () => readonly string[];
 	/** Routes of this process that have no bind at present. */
 	readonly unservedRouteIds: () => readonly string[];
-	readonly receipt: (receipt: IncomingReceipt) => Promise<void>;
+	readonly onEvents: () => void;
 }
 
 async function renewOwnLeases(parts: SweepParts): Promise<void> {
@@ -50,17 +50,17 @@ export async function sweepOften(parts: SweepParts): Promise<void> {
 	await renewOwnLeases(parts);
 	await recoverBatches(parts, parts.clock.now());
 	await endQuietSegments(parts);
-	const known = await parts.worker.inPlatform((tx) => rematchParked(tx, rowsMax));
-	await Promise.allSettled(
-		known.map((row) =>
-			parts.receipt({
-				routeId: row.route_id,
-				candidates: [row.carrier_id],
-				messageState: row.state,
-				errorCode: row.error_code ?? undefined,
-			}),
-		),
-	);
+	await rematch(parts);
+}
+
+/** Taken back and written in one transaction: between two, a crash would lose them. */
+async function rematch(parts: SweepParts): Promise<void> {
+	const count = await parts.worker.inPlatform(async (tx) => {
+		const receipts = receiptsOf(await rematchParked(tx, rowsMax));
+		if (receipts.length > 0) await writeAll(parts, tx, [], receipts, []);
+		return receipts.length;
+	});
+	if (count > 0) parts.onEvents();
 }
 
 /** Long messages whose last segment was delivered while the others stayed without receipts. */
