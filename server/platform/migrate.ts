@@ -121,7 +121,14 @@ export async function makeLogin(
 	if (found.length === 0)
 		await ignoring("42710", admin.run(`create role ${name} login nobypassrls in role ${group}`));
 	await admin.run(`alter role ${name} password '${password}'`);
+	for (const setting of planning) await admin.run(`alter role ${name} set ${setting}`);
 }
+
+/**
+ * Every statement of ours is made for an index. A plan that was chosen while a table was empty, by reading all of
+ * it, would be kept until the next statistics, ten seconds and a hundred thousand rows later.
+ */
+const planning = ["enable_seqscan = off", "enable_hashjoin = off", "enable_mergejoin = off"];
 
 async function ignoring(code: string, act: Promise<unknown>): Promise<void> {
 	try {
