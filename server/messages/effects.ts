@@ -151,7 +151,10 @@ export function afterLateAnswer(
 		carrierId,
 		submittedAtMs: context.nowMs,
 	};
-	return { ...(segments === 1 ? end(parcel, "sent", context) : {}), submissions: [submission] };
+	if (segments > 1) return { submissions: [submission] };
+	// It waits in the table since its outcome was unknown, also if it had been handed over in memory.
+	const finished = { tenantId: parcel.tenantId, messageId: parcel.messageId };
+	return { ...end(parcel, "sent", context), finished, submissions: [submission] };
 }
 
 /** Its outcome stayed unknown, and its class is sent at most once. */

@@ -219,12 +219,14 @@ const returnStatement = sql(
 		r.abandoned, m.seal
 	from r join dispatch_batches b on b.id = r.batch_id and b.message_ids is not null
 	join messages m on m.tenant_id = r.tenant_id and m.id = r.message_id
+	where not exists (select from message_states s where s.tenant_id = r.tenant_id and s.message_id = r.message_id and s.status >= 20)
 	for update of b on conflict do nothing`,
 );
 
 /**
  * Messages wait again: for a retry, another route, or the opening of a window. Those that were handed over in
- * memory enter the table here. `batchId` is the fence, locked while it counts: who has lost the batch changes nothing.
+ * memory enter the table here, unless they have left meanwhile: their states are applied first. `batchId` is the
+ * fence, locked while it counts: who has lost the batch changes nothing.
  */
 export function returnEntries(
 	tx: Tx,

@@ -215,7 +215,7 @@ function hasSqlState(error: unknown): boolean {
 function isConnectionLoss(error: unknown, code: string): boolean {
 	if (/^E[A-Z]+$/.test(code) && !hasSqlState(error)) return true;
 	const message = error instanceof Error ? error.message : "";
-	return /connection terminated|connection error|timeout exceeded when trying to connect|not queryable/i.test(
+	return /connection terminated|connection error|query read timeout|timeout exceeded when trying to connect|not queryable/i.test(
 		message,
 	);
 }

@@ -1,0 +1,59 @@
+/** What the recorder does when a transaction fails; that it writes the right things is for the journeys and the simulation. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { manualClock } from "#platform/clock.ts";
+import type { Database, Statement, Tx } from "#platform/db.ts";
+import { createIds, seededRandom } from "#platform/ids.ts";
+import { silentLog } from "#platform/log.ts";
+import { createRecorder, type Recorder } from "./recorder.ts";
+
+/** A recorder over a database that fails as told; `written` names the statements of each commit. */
+function recorderThat(fails: (attempt: number) => string | undefined) {
+	const written: string[][] = [];
+	let attempts = 0;
+	const inPlatform = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+		const code = fails(++attempts);
+		if (code !== undefined) throw Object.assign(new Error("refused"), { code });
+		const names: string[] = [];
+		const result = await work({
+			query: async () => [],
+			post: ({ name }: Statement) => void names.push(name),
+			enter: () => undefined,
+			enterTenants: () => undefined,
+		});
+		written.push(names);
+		return result;
+	};
+	const clock = manualClock(Date.parse("2026-11-22T12:00:00Z"));
+	const recorder = createRecorder({
+		worker: { inPlatform } as Database,
+		ids: createIds(clock, seededRandom(1)),
+		clock,
+		log: silentLog,
+		onEvents: () => undefined,
+	});
+	return { recorder, written };
+}
+
+const tenantId = "018f3a5e-0000-7000-8000-000000000001";
+const end = (recorder: Recorder, n: number): Promise<void> => {
+	const messageId = `01a203a0-0000-7000-8000-${String(n).padStart(12, "0")}`;
+	recorder.record({ batchId: "b", effects: { finished: { tenantId, messageId } } });
+	return recorder.idle();
+};
+
+test("the victim of a deadlock is written again", async () => {
+	const { recorder, written } = recorderThat((attempt) => (attempt === 1 ? "40P01" : undefined));
+	recorder.open("b", 1);
+	await end(recorder, 1);
+	assert.deepEqual(written, [["lanes.finish", "lanes.drop_batches"]]);
+});
+
+test("a result that is given up leaves its batch to recovery, also when the others end well", async () => {
+	const { recorder, written } = recorderThat((attempt) => (attempt === 1 ? "22021" : undefined));
+	recorder.open("b", 2);
+	await end(recorder, 1);
+	assert.deepEqual(recorder.openIds(), [], "its lease is not renewed");
+	await end(recorder, 2);
+	assert.deepEqual(written, [["lanes.finish"]], "its row stays until its lease ends");
+});
