@@ -1,8 +1,9 @@
 /**
- * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10 stop=20
- * disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without
- * names, all. Ends with 1 at the first failure.
+ * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
+ * simulation=10000 stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often
+ * as it says; without names, all. Ends with 1 at the first failure.
  */
+import { simulate } from "../simulation/many.ts";
 import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
 import { jumpClock } from "./clock.ts";
 import { type CarrierResult, dropBinds, loseCarrier } from "./carrier-down.ts";
@@ -40,6 +41,7 @@ const forms: Readonly<
 		times: 10,
 		run: (rounds, seed) => jumpClock({ rounds, seed, library: libfaketime ?? "" }),
 	},
+	simulation: { times: 10_000, run: simulate },
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },

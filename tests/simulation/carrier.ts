@@ -1,0 +1,380 @@
+/**
+ * The carriers of a simulation, behind the product's own `SmppPool`: they take, refuse, stay silent, answer late,
+ * drop binds, and send receipts early, doubled, contradictory, for nobody, or never. What a message's parts make of
+ * its outcome is the product's own job.ts. Knows nothing of what is right: that is oracle.ts.
+ */
+import type {
+	Dialect,
+	PoolHandlers,
+	SmppPool,
+	SmsSubmission,
+	SubmitOutcome,
+} from "#channels/index.ts";
+import type { Clock } from "#platform/clock.ts";
+import type { Random } from "#platform/ids.ts";
+import {
+	abandon,
+	createJob,
+	type Job,
+	recordAnswer,
+	settleWhenDone,
+} from "../../server/channels/sms/smpp/job.ts";
+import type { DeliverSm } from "../../server/channels/sms/smpp/pdu.ts";
+import { buildSubmits } from "../../server/channels/sms/smpp/submission.ts";
+import { tags } from "../../server/channels/sms/smpp/tlv.ts";
+import type { Owner, VirtualTime } from "./virtual-time.ts";
+import { type CarrierWeather, calmCarrier, drawFate } from "./weather.ts";
+
+export interface CarrierWatcher {
+	/** The first octet of a message leaves. Returns what is told when the attempt has its outcome. */
+	leaves(
+		owner: Owner,
+		routeId: string,
+		submission: SmsSubmission,
+	): (outcome: SubmitOutcome) => void;
+	/** A receipt was given to a process, which has said that it is stored. */
+	receiptTaken(routeId: string, carrierId: string, messageState: number): void;
+	lateAnswer(owner: Owner, messageId: string, carrierId: string): void;
+	note(text: string): void;
+}
+
+export interface CarrierParts {
+	readonly time: VirtualTime;
+	readonly random: Random;
+	readonly watcher: CarrierWatcher;
+	readonly window: number;
+	/** Milliseconds between the sending of a part and its answer, as a rule. */
+	readonly answerMs: number;
+}
+
+export interface Carrier {
+	open(
+		owner: Owner,
+		routeId: string,
+		dialect: Dialect,
+		clock: Clock,
+	): (handlers: PoolHandlers) => SmppPool;
+	/** Ends one bind, or all; they stand again after so long. */
+	dropBinds(share: number, backMs: number): void;
+	weather: CarrierWeather;
+}
+
+const responseTimeoutMs = 4_000;
+const receiptTriesMax = 60;
+
+interface Flight {
+	readonly line: Line;
+	readonly job: Job;
+	readonly part: number;
+	isOver: boolean;
+}
+
+/** One process's binds of one route. */
+interface Line {
+	readonly owner: Owner;
+	readonly routeId: string;
+	readonly dialect: Dialect;
+	readonly handlers: PoolHandlers;
+	readonly listeners: (() => void)[];
+	readonly queue: { readonly job: Job; readonly submission: SmsSubmission }[];
+	readonly flights: Set<Flight>;
+	isBound: boolean;
+	isStopped: boolean;
+}
+
+interface Inner {
+	readonly parts: CarrierParts;
+	readonly lines: Line[];
+	weather: CarrierWeather;
+	lastId: number;
+}
+
+export function createCarrier(parts: CarrierParts): Carrier {
+	const inner: Inner = { parts, lines: [], weather: calmCarrier, lastId: 70_000_000 };
+	return {
+		open: (owner, routeId, dialect, clock) => (handlers) =>
+			openPool(inner, { owner, routeId, dialect, handlers }, clock),
+		dropBinds(share, backMs) {
+			for (const line of inner.lines)
+				if (line.owner.isAlive && parts.random.fraction() < share) drop(inner, line, backMs);
+		},
+		get weather() {
+			return inner.weather;
+		},
+		set weather(weather) {
+			inner.weather = weather;
+		},
+	};
+}
+
+function openPool(
+	inner: Inner,
+	line: Pick<Line, "owner" | "routeId" | "dialect" | "handlers">,
+	clock: Clock,
+): SmppPool {
+	const own: Line = {
+		...line,
+		listeners: [],
+		queue: [],
+		flights: new Set(),
+		isBound: false,
+		isStopped: false,
+	};
+	inner.lines.push(own);
+	const { time, random, window } = inner.parts;
+	time.schedule(random.fraction() * 50, own.owner, () => bind(inner, own));
+	return {
+		submit: (submission) => submit(inner, own, submission, clock),
+		room: () =>
+			own.isBound && !own.isStopped ? Math.max(0, window - own.flights.size - own.queue.length) : 0,
+		onRoom: (listener) => void own.listeners.push(listener),
+		state: () => ({
+			state: own.isStopped ? "stopped" : own.isBound ? "bound" : "connecting",
+			binds: [],
+			queued: own.queue.length,
+			outstanding: own.flights.size,
+			counts: {} as never,
+			outcomes: {} as never,
+		}),
+		async stop(graceMs) {
+			own.isStopped = true;
+			giveBack(own);
+			if (own.flights.size > 0)
+				await new Promise<void>((resolve) => void time.schedule(graceMs, own.owner, resolve));
+			drop(inner, own, undefined);
+		},
+	};
+}
+
+function bind(inner: Inner, line: Line): void {
+	if (line.isStopped) return;
+	line.isBound = true;
+	inner.parts.watcher.note(`${line.owner.name} bound`);
+	freed(inner, line);
+}
+
+function freed(inner: Inner, line: Line): void {
+	inner.parts.time.schedule(0, line.owner, () => {
+		pump(inner, line);
+		if (line.isBound && !line.isStopped && line.flights.size < inner.parts.window)
+			for (const listener of line.listeners) listener();
+	});
+}
+
+function submit(
+	inner: Inner,
+	line: Line,
+	submission: SmsSubmission,
+	clock: Clock,
+): Promise<SubmitOutcome> {
+	if (!line.isBound || line.isStopped) return Promise.resolve({ kind: "unsent" });
+	const built = buildSubmits(submission, line.dialect, clock);
+	if (!built.ok) {
+		const { commandStatus, name, disposition } = built;
+		return Promise.resolve({ kind: "refused", commandStatus, name, disposition, carrierIds: [] });
+	}
+	return new Promise((resolve) => {
+		let told: ((outcome: SubmitOutcome) => void) | undefined;
+		const job: Job = createJob(submission.id, built.pdus, (outcome) => {
+			told?.(outcome);
+			resolve(outcome);
+		});
+		const first = (): void => {
+			told = inner.parts.watcher.leaves(line.owner, line.routeId, submission);
+		};
+		firsts.set(job, first);
+		line.queue.push({ job, submission });
+		pump(inner, line);
+	});
+}
+
+/** What to do when the first part of a job leaves. */
+const firsts = new WeakMap<Job, () => void>();
+
+function pump(inner: Inner, line: Line): void {
+	while (line.isBound && line.flights.size < inner.parts.window && line.queue.length > 0) {
+		const { job } = line.queue[0] as Line["queue"][number];
+		if (job.next >= job.pdus.length) {
+			line.queue.shift();
+			continue;
+		}
+		if (job.next === 0) firsts.get(job)?.();
+		sendPart(inner, line, job);
+		if (job.next >= job.pdus.length) line.queue.shift();
+	}
+}
+
+function sendPart(inner: Inner, line: Line, job: Job): void {
+	const flight: Flight = { line, job, part: job.next, isOver: false };
+	job.next++;
+	job.due++;
+	line.flights.add(flight);
+	const { time, random } = inner.parts;
+	const fate = drawFate(inner.weather, random);
+	const answerMs =
+		inner.parts.answerMs * (0.5 + random.fraction()) * (random.fraction() < 0.05 ? 20 : 1);
+	const respond = (status: number, carrierId: string): void =>
+		void time.schedule(answerMs, line.owner, () => land(inner, flight, status, carrierId));
+	inner.parts.watcher.note(
+		`${line.owner.name} part ${flight.part} of ${job.id.slice(-6)}: ${fate}`,
+	);
+	switch (fate) {
+		case "accept":
+			return respond(0, take(inner, line.routeId, answerMs));
+		case "temporary":
+			return respond(random.fraction() < 0.5 ? 0x08 : 0x64, "");
+		case "throttled":
+			return respond(0x58, "");
+		case "permanent":
+			return respond(0x0b, "");
+		case "silentTaken":
+		case "silentLost":
+		case "late": {
+			const id = fate === "silentLost" ? "" : take(inner, line.routeId, answerMs);
+			time.schedule(responseTimeoutMs, line.owner, () =>
+				silence(inner, flight, fate === "late" ? id : ""),
+			);
+			return;
+		}
+		case "drop":
+			if (random.fraction() < 0.5) take(inner, line.routeId, answerMs);
+			time.schedule(1, line.owner, () => drop(inner, line, 200 + random.fraction() * 3_000));
+	}
+}
+
+function land(inner: Inner, flight: Flight, status: number, messageId: string): void {
+	if (flight.isOver) return;
+	over(flight);
+	const pdu = { command: "submit_sm_resp", sequence: 1, status, messageId, tlvs: [] } as const;
+	recordAnswer(flight.job, flight.part, { kind: "response", pdu }, flight.line.dialect.refusals);
+	freed(inner, flight.line);
+}
+
+function silence(inner: Inner, flight: Flight, lateId: string): void {
+	if (flight.isOver) return;
+	const { time, random, watcher } = inner.parts;
+	const { line, job, part } = flight;
+	over(flight);
+	recordAnswer(job, part, { kind: "timeout" }, line.dialect.refusals);
+	freed(inner, line);
+	if (lateId === "") return;
+	time.schedule(100 + random.fraction() * 9_000, line.owner, () => {
+		if (!line.isBound || line.isStopped) return;
+		watcher.lateAnswer(line.owner, job.id, lateId);
+		line.handlers.onLateAnswer({ submissionId: job.id, part, commandStatus: 0, carrierId: lateId });
+	});
+}
+
+function over(flight: Flight): void {
+	flight.isOver = true;
+	flight.line.flights.delete(flight);
+}
+
+/** The connection ends: what was sent is in doubt, what was not is given back. */
+function drop(inner: Inner, line: Line, backMs: number | undefined): void {
+	if (!line.isBound) return;
+	line.isBound = false;
+	inner.parts.watcher.note(`${line.owner.name} lost its bind`);
+	const flights = [...line.flights];
+	for (const { job } of flights) abandon(job);
+	for (const flight of flights) {
+		over(flight);
+		recordAnswer(flight.job, flight.part, { kind: "lost" }, line.dialect.refusals);
+	}
+	giveBack(line);
+	if (backMs !== undefined) inner.parts.time.schedule(backMs, line.owner, () => bind(inner, line));
+}
+
+function giveBack(line: Line): void {
+	for (const { job } of line.queue.splice(0)) {
+		if (job.next >= job.pdus.length) continue;
+		abandon(job);
+		settleWhenDone(job);
+	}
+}
+
+/** The carrier has a part: its id, and the receipts that will come. */
+function take(inner: Inner, routeId: string, answerMs: number): string {
+	const { random } = inner.parts;
+	const { weather } = inner;
+	const carrierId = String((inner.lastId += 1 + Math.floor(random.fraction() * 3)));
+	const chance = (share: number): boolean => random.fraction() < share;
+	const afterMs = chance(weather.receiptEarly)
+		? answerMs * random.fraction()
+		: answerMs + random.fraction() ** 3 * 8_000;
+	if (chance(weather.receiptStray)) receipt(inner, routeId, `9${carrierId}`, 2, afterMs);
+	if (chance(0.1)) receipt(inner, routeId, carrierId, 1, afterMs * random.fraction());
+	if (chance(weather.receiptLost)) return carrierId;
+	const bad = [5, 3, 8, 7, 4][Math.floor(random.fraction() * 5)] as number;
+	const state = chance(weather.receiptBad) ? bad : 2;
+	receipt(inner, routeId, carrierId, state, afterMs);
+	if (chance(weather.receiptDoubled))
+		receipt(inner, routeId, carrierId, state, random.fraction() * 9_000);
+	if (chance(weather.receiptLies))
+		receipt(inner, routeId, carrierId, state === 2 ? 5 : 2, random.fraction() * 9_000);
+	return carrierId;
+}
+
+/** Gives a receipt to a bind of the route; again, until a process says that it has it. */
+function receipt(
+	inner: Inner,
+	routeId: string,
+	carrierId: string,
+	state: number,
+	afterMs: number,
+	tries = 0,
+): void {
+	const { time, random, watcher } = inner.parts;
+	time.schedule(afterMs, undefined, () => {
+		const lines = inner.lines.filter(
+			(line) => line.routeId === routeId && line.isBound && line.owner.isAlive,
+		);
+		const line = lines[Math.floor(random.fraction() * lines.length)];
+		const again = (ms: number): void => {
+			if (tries < receiptTriesMax) receipt(inner, routeId, carrierId, state, ms, tries + 1);
+		};
+		if (line === undefined) return again(1_000);
+		let isOver = false;
+		const close = (next: () => void) => (): void => {
+			if (!isOver) next();
+			isOver = true;
+		};
+		time.schedule(0, line.owner, () => {
+			const pdu = receiptPdu(carrierId, state);
+			void line.handlers.onDeliver({ routeId, pdu }).then(
+				close(() => watcher.receiptTaken(routeId, carrierId, state)),
+				close(() => again(500 + random.fraction() * 2_000)),
+			);
+		});
+		time.schedule(
+			6_000,
+			undefined,
+			close(() => again(0)),
+		);
+	});
+}
+
+function receiptPdu(carrierId: string, state: number): DeliverSm {
+	const nobody = { ton: 1, npi: 1, address: "1" };
+	return {
+		command: "deliver_sm",
+		sequence: 1,
+		serviceType: "",
+		source: nobody,
+		destination: nobody,
+		esmClass: 0x04,
+		protocolId: 0,
+		priority: 0,
+		scheduleDeliveryTime: "",
+		validityPeriod: "",
+		registeredDelivery: 0,
+		replaceIfPresent: 0,
+		dataCoding: 0,
+		defaultMessageId: 0,
+		shortMessage: Buffer.alloc(0),
+		tlvs: [
+			{ tag: tags.receipted_message_id, value: Buffer.from(carrierId) },
+			{ tag: tags.message_state, value: Buffer.from([state]) },
+		],
+	};
+}

@@ -1,0 +1,169 @@
+/** What the statements of access, contacts, templates and the vault mean, over the simulation's tables. */
+import { type Meanings, SqlError, type View } from "./memory-database.ts";
+import type { StatementRow } from "./schema.ts";
+import { get, put, rows } from "./tables.ts";
+
+/** The rows of `unnest($1, $2, …)`: one array per column, in this order; a column named "" is left out. */
+export function unnest<R extends object>(
+	columns: readonly unknown[],
+	...names: readonly ((keyof R & string) | "")[]
+): R[] {
+	const [first] = columns as readonly unknown[][];
+	return (first ?? []).map(
+		(_, i) =>
+			Object.fromEntries(
+				names.flatMap((name, at) => (name === "" ? [] : [[name, (columns[at] as unknown[])[i]]])),
+			) as R,
+	);
+}
+
+interface AskedKey {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly index: Buffer;
+}
+
+const askedKeys = (values: readonly unknown[]): AskedKey[] =>
+	unnest<AskedKey>(values, "tenantId", "environment", "index");
+
+export function addressKey(tenantId: string, environment: string, index: Buffer): string {
+	return `${tenantId}/${environment}/${index.toString("hex")}`;
+}
+
+function statementsOf({ tables, writer }: View, asked: AskedKey): StatementRow[] {
+	const own: StatementRow[] = [];
+	for (const [, row] of rows(tables.statements, writer))
+		if (
+			row.tenantId === asked.tenantId &&
+			row.environment === asked.environment &&
+			row.addressIndex.equals(asked.index)
+		)
+			own.push(row);
+	return own.sort(
+		(a, b) =>
+			b.consentedAtMs - a.consentedAtMs ||
+			Number(a.granted) - Number(b.granted) ||
+			(a.id < b.id ? 1 : -1),
+	);
+}
+
+export function isSuppressed(view: View, asked: AskedKey): boolean {
+	for (const [, row] of rows(view.tables.suppressions, view.writer))
+		if (
+			row.endedAtMs === null &&
+			row.tenantId === asked.tenantId &&
+			row.environment === asked.environment &&
+			row.addressIndex.equals(asked.index)
+		)
+			return true;
+	const own = statementsOf(view, asked);
+	return own.some(
+		(row) => !row.granted && row.coverage === "all" && row.consentedAtMs === own[0]?.consentedAtMs,
+	);
+}
+
+/** What the newest statement says of promotion; undefined when there is none. */
+export function consentOf(view: View, asked: AskedKey): boolean | undefined {
+	return statementsOf(view, asked)[0]?.granted;
+}
+
+/** Row-level security on what is written. */
+export function demandVisible(view: View, tenantId: string, environment?: string): void {
+	if (!view.sees(tenantId, environment))
+		throw new SqlError("42501", "new row violates row-level security");
+}
+
+export const factMeanings: Meanings = {
+	"access.valid_keys": ({ tables, writer }, [, , ids]) =>
+		(ids as string[]).flatMap((id) => get(tables.apiKeys, writer, id) ?? []),
+
+	"vault.keys_of_tenants": ({ tables, writer }, [ids]) =>
+		(ids as string[]).flatMap((id) => {
+			const row = get(tables.tenantKeys, writer, id);
+			return row === undefined ? [] : [{ ...row, epoch: 1 }];
+		}),
+
+	"templates.terms": (view, values) =>
+		askedKeys(values).map(({ tenantId, environment, index }, i) => {
+			const { tables, writer } = view;
+			const isSeen = view.sees(tenantId, environment);
+			const sender = get(tables.senders, writer, addressKey(tenantId, environment, index));
+			const settings = get(tables.settings, writer, `${tenantId}/${environment}`);
+			return {
+				ord: i + 1,
+				active: isSeen ? (sender?.active ?? null) : null,
+				isSet: isSeen && settings !== undefined,
+				countries: settings?.countries,
+				promotionalFrom: null,
+				promotionalUntil: null,
+				outsideWindow: "defer",
+				dltEntityId: settings?.dltEntityId,
+				dltTelemarketers: [],
+			};
+		}),
+
+	"contacts.suppressed_among": (view, values) =>
+		askedKeys(values).flatMap((asked, i) =>
+			view.sees(asked.tenantId, asked.environment) && isSuppressed(view, asked)
+				? [{ ord: i + 1 }]
+				: [],
+		),
+
+	"contacts.consent_among": (view, values) =>
+		askedKeys(values).flatMap((asked, i) => {
+			const granted = consentOf(view, asked);
+			return granted === undefined || !view.sees(asked.tenantId, asked.environment)
+				? []
+				: [{ ord: i + 1, granted }];
+		}),
+
+	"contacts.insert_suppressions": (view, values) => {
+		const { tables, writer } = view;
+		return unnest<AskedKey & { id: string; sealed: Buffer; reason: string }>(
+			values,
+			"tenantId",
+			"environment",
+			"index",
+			"id",
+			"sealed",
+			"reason",
+		).flatMap(({ tenantId, environment, index, id, reason }) => {
+			demandVisible(view, tenantId, environment);
+			const key = `${addressKey(tenantId, environment, index)}/${reason}`;
+			const known = get(tables.suppressions, writer, key);
+			if (known !== undefined && known.endedAtMs === null) return [];
+			const row = { tenantId, environment, addressIndex: index, reason, id, endedAtMs: null };
+			put(tables.suppressions, writer, key, row);
+			return [{ id }];
+		});
+	},
+
+	"contacts.end_by_start": ({ tables, writer }, values) =>
+		unnest<AskedKey & { atMs: number }>(values, "tenantId", "environment", "index", "atMs").flatMap(
+			({ tenantId, environment, index, atMs }) => {
+				const key = `${addressKey(tenantId, environment, index)}/stop`;
+				const row = get(tables.suppressions, writer, key);
+				if (row === undefined || row.endedAtMs !== null) return [];
+				put(tables.suppressions, writer, key, { ...row, endedAtMs: atMs });
+				return [{ id: row.id }];
+			},
+		),
+
+	"contacts.insert_statements": ({ tables, writer }, [tenantId, environment, ...columns]) => {
+		const added = unnest<StatementRow>(
+			columns,
+			"id",
+			"addressIndex",
+			"coverage",
+			"granted",
+			"consentedAtMs",
+		);
+		for (const row of added)
+			put(tables.statements, writer, row.id, {
+				...row,
+				tenantId: tenantId as string,
+				environment: environment as string,
+			});
+		return [];
+	},
+};

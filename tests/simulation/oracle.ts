@@ -1,0 +1,355 @@
+/**
+ * What must hold, whatever happens: looks at every commit of the database, at everything that leaves for a carrier
+ * and at every answer to a client, from outside the product. It keeps the first violation; it never corrects.
+ */
+import type { SmsSubmission, SubmitOutcome } from "#channels/index.ts";
+import { consentOf, isSuppressed } from "./meanings-facts.ts";
+import type { Session } from "./memory-database.ts";
+import type {
+	BatchRow,
+	EventRow,
+	LaneEntryRow,
+	MessageRow,
+	OutboxRow,
+	StateRow,
+	SubmissionRow,
+	Tables,
+} from "./schema.ts";
+import type { Change } from "./tables.ts";
+import type { Owner } from "./virtual-time.ts";
+
+export const invariants = [
+	"accepted is durable",
+	"one message per key",
+	"own lease",
+	"cleared and in time",
+	"no send after STOP",
+	"consent before promotion",
+	"inside the window",
+	"at most once",
+	"duplicates are flagged",
+	"states go forward",
+	"one event per change",
+	"receipts count",
+	"answers count",
+	"late answers count",
+	"throttling ends nothing",
+	"nothing is left over",
+	"every message ends",
+	"class order",
+	"tenants in turn",
+	"bounded",
+	"no failure escapes",
+] as const;
+export type Invariant = (typeof invariants)[number];
+
+export interface Violation {
+	readonly invariant: Invariant;
+	readonly detail: string;
+}
+
+/** One submit of a message that has begun. */
+export interface Attempt {
+	readonly owner: Owner;
+	outcome: SubmitOutcome | undefined;
+}
+
+/** That a batch was marked as started by its holder, with what was true when the facts were read. */
+interface Permit {
+	readonly owner: Owner;
+	/** By the holder's clock. */
+	readonly startedAtMs: number;
+	readonly suppressed: boolean;
+	readonly consent: boolean | undefined;
+}
+
+export interface OracleParts {
+	readonly tables: Tables;
+}
+
+export interface OracleState {
+	readonly parts: OracleParts;
+	violation: Violation | undefined;
+	readonly messages: Map<string, MessageRow>;
+	readonly byToken: Map<string, string>;
+	/** By session: what its start of batches has found so far. */
+	readonly starting: Map<Session, Map<string, Permit>>;
+	/** Of starts that are committed, by message and process, until it leaves. */
+	readonly permits: Map<string, Permit>;
+	/** Clearances minted, by message: until when. */
+	readonly minted: Map<string, number[]>;
+	readonly attempts: Map<string, Attempt[]>;
+	readonly submissions: Map<string, SubmissionRow>;
+	/** The last lane entry of each message, also when it is gone, and the last batch it was in. */
+	readonly entries: Map<string, LaneEntryRow>;
+	readonly batchOf: Map<string, string>;
+	/** Last words that a process has taken, by route and carrier id. */
+	readonly told: Map<string, number[]>;
+	/** A day without troubles and with more messages than the carrier takes at once: turns can be counted. */
+	isCrowd: boolean;
+	/** Everything that left, in order, and how much had left when each message was stored. */
+	readonly left: MessageRow[];
+	readonly leftBefore: Map<string, number>;
+	readonly late: {
+		readonly owner: Owner;
+		readonly messageId: string;
+		readonly carrierId: string;
+	}[];
+}
+
+export function createOracle(parts: OracleParts): OracleState {
+	return {
+		parts,
+		violation: undefined,
+		messages: new Map(),
+		byToken: new Map(),
+		starting: new Map(),
+		permits: new Map(),
+		minted: new Map(),
+		attempts: new Map(),
+		submissions: new Map(),
+		entries: new Map(),
+		batchOf: new Map(),
+		told: new Map(),
+		isCrowd: false,
+		left: [],
+		leftBefore: new Map(),
+		late: [],
+	};
+}
+
+export function complain(oracle: OracleState, invariant: Invariant, detail: string): void {
+	oracle.violation ??= { invariant, detail };
+}
+
+// The database --------------------------------------------------------------------------------------------
+
+/** Notes what a start of batches is entitled to, from the committed truth and not from its answer. */
+export function watchStatement(
+	oracle: OracleState,
+	session: Session,
+	name: string,
+	values: readonly unknown[],
+): void {
+	const { tables } = oracle.parts;
+	const { writer, owner } = session;
+	if (name === "lanes.start_batches") {
+		const [ids, holder, nowMs] = values as [string[], string, number];
+		const held = new Set(
+			ids.filter((id) => isHeld(tables.batches.committed.get(id), holder, nowMs)),
+		);
+		const permits = new Map<string, Permit>();
+		for (const [messageId, batchId] of oracle.batchOf)
+			if (held.has(batchId))
+				permits.set(messageId, { owner, startedAtMs: nowMs, suppressed: true, consent: undefined });
+		oracle.starting.set(session, permits);
+	}
+	const permits = oracle.starting.get(session);
+	if (name !== "contacts.suppressed_among" || permits === undefined) return;
+	const view = { tables, writer, sees: () => true };
+	for (const [messageId, permit] of permits) {
+		const { tenantId, environment, addressIndex } = oracle.messages.get(messageId) as MessageRow;
+		const asked = { tenantId, environment, index: addressIndex };
+		permits.set(messageId, {
+			...permit,
+			suppressed: isSuppressed(view, asked),
+			consent: consentOf(view, asked),
+		});
+	}
+}
+
+function isHeld(batch: BatchRow | undefined, holder: string, nowMs: number): boolean {
+	return (
+		batch !== undefined &&
+		batch.owner === holder &&
+		batch.leaseUntilMs > nowMs &&
+		(batch.startedAtMs === null || batch.startedAtMs === nowMs)
+	);
+}
+
+export function watchCommit(
+	oracle: OracleState,
+	session: Session,
+	changes: readonly Change[],
+): void {
+	for (const [messageId, permit] of oracle.starting.get(session) ?? [])
+		oracle.permits.set(`${messageId}/${permit.owner.name}`, permit);
+	oracle.starting.delete(session);
+	const told = new Map<string, number>();
+	for (const { table, before, after } of changes)
+		if (table === "outbox" && before === undefined && after !== undefined)
+			for (const [messageId, eventId, rank] of (after as OutboxRow).refs) {
+				const ref = `${messageId}/${eventId}/${rank}`;
+				told.set(ref, (told.get(ref) ?? 0) + 1);
+			}
+	const expect = (messageId: string, eventId: string, rank: number): void => {
+		const ref = `${messageId}/${eventId}/${rank}`;
+		if (told.get(ref) !== 1)
+			complain(
+				oracle,
+				"one event per change",
+				`${messageId} to ${rank}: ${told.get(ref) ?? 0} events`,
+			);
+		told.delete(ref);
+	};
+	const events = Map.groupBy(
+		changes.filter(({ table }) => table === "message_events").map(({ after }) => after as EventRow),
+		(event) => event.messageId,
+	);
+	for (const change of changes)
+		if (change.table === "message_states") watchState(oracle, change, events, expect);
+	for (const change of changes) watchRow(oracle, change, events, expect);
+	for (const ref of told.keys())
+		complain(oracle, "one event per change", `${ref} told without a change`);
+}
+
+type Events = ReadonlyMap<string, readonly EventRow[]>;
+type Expect = (messageId: string, eventId: string, rank: number) => void;
+
+/** From this rank on nothing changes a message. */
+const settledFrom = 40;
+
+/** One commit may move a message several times: each move is an event, and each goes forward. */
+function watchState(
+	oracle: OracleState,
+	{ before, after }: Change,
+	events: Events,
+	expect: Expect,
+): void {
+	const [from, to] = [before as StateRow | undefined, after as StateRow];
+	if (from?.eventId === to.eventId && from.status === to.status) return;
+	let rank = from?.status ?? 10;
+	const moves = (events.get(to.messageId) ?? []).toSorted((a, b) => a.status - b.status);
+	for (const move of moves) {
+		if (move.status <= rank || rank >= settledFrom)
+			complain(oracle, "states go forward", `${to.messageId} from ${rank} to ${move.status}`);
+		rank = move.status;
+		expect(to.messageId, move.id, move.status);
+	}
+	if (to.status !== rank)
+		complain(
+			oracle,
+			"states go forward",
+			`${to.messageId} is ${to.status}, its events end with ${rank}`,
+		);
+}
+
+function watchRow(oracle: OracleState, change: Change, events: Events, expect: Expect): void {
+	if (change.table === "messages" && change.before === undefined) {
+		const row = change.after as MessageRow;
+		const token = row.dltTemplateId ?? "";
+		if (oracle.byToken.has(token))
+			complain(oracle, "one message per key", `${token} is stored twice`);
+		oracle.byToken.set(token, row.id);
+		oracle.messages.set(row.id, row);
+		oracle.leftBefore.set(row.id, oracle.left.length);
+		if (!events.has(row.id)) expect(row.id, row.id, 10);
+	}
+	if (change.table === "lane_entries" && change.after !== undefined) {
+		const entry = change.after as LaneEntryRow;
+		oracle.entries.set(entry.messageId, entry);
+		if (entry.batchId !== null) oracle.batchOf.set(entry.messageId, entry.batchId);
+	}
+	if (change.table === "dispatch_batches" && change.before === undefined) {
+		const batch = change.after as BatchRow;
+		for (const id of batch.handedOver?.messageIds ?? []) oracle.batchOf.set(id, batch.id);
+	}
+	if (change.table === "submissions" && change.after !== undefined) {
+		const row = change.after as SubmissionRow;
+		oracle.submissions.set(`${row.routeId}/${row.carrierId}`, row);
+	}
+}
+
+// The carrier ---------------------------------------------------------------------------------------------
+
+export function watchLeaving(
+	oracle: OracleState,
+	owner: Owner,
+	{ id }: SmsSubmission,
+): (outcome: SubmitOutcome) => void {
+	const attempt: Attempt = { owner, outcome: undefined };
+	const message = oracle.messages.get(id);
+	const permit = oracle.permits.get(`${id}/${owner.name}`);
+	if (message === undefined)
+		complain(oracle, "accepted is durable", `${id} leaves and is not stored`);
+	else if (permit === undefined)
+		complain(oracle, "own lease", `${id} leaves ${owner.name} without a start of its own`);
+	else {
+		// One start, one submit.
+		oracle.permits.delete(`${id}/${owner.name}`);
+		watchRules(oracle, message, permit);
+		watchRepeat(oracle, message);
+		if (oracle.isCrowd) watchTurn(oracle, message);
+	}
+	const attempts = oracle.attempts.get(id) ?? [];
+	oracle.attempts.set(id, [...attempts, attempt]);
+	return (outcome) => void (attempt.outcome = outcome);
+}
+
+const minuteMs = 60_000;
+
+/** Minutes since midnight in India. */
+function indianMinute(atMs: number): number {
+	return (atMs / minuteMs + 330) % 1_440;
+}
+
+function watchRules(oracle: OracleState, message: MessageRow, permit: Permit): void {
+	const { id } = message;
+	const isCleared = oracle.minted.get(id)?.some((untilMs) => permit.startedAtMs < untilMs) === true;
+	if (!isCleared)
+		complain(
+			oracle,
+			"cleared and in time",
+			`${id} leaves at ${permit.startedAtMs} without a clearance that holds: ${oracle.minted.get(id)?.join() ?? "none"}`,
+		);
+	if (permit.suppressed)
+		complain(oracle, "no send after STOP", `${id} leaves to who said STOP before`);
+	if (message.class !== 3) return;
+	if (permit.consent !== true)
+		complain(oracle, "consent before promotion", `${id} leaves without consent`);
+	// By its process's clock at the start: a process that is paused after it cannot know.
+	const minute = indianMinute(permit.startedAtMs);
+	if (minute < 600 || minute >= 1_245)
+		complain(oracle, "inside the window", `${id} leaves at minute ${minute.toFixed(2)} of the day`);
+}
+
+/** Whether the carrier may have taken an earlier submit. */
+export function mayHaveTaken({ outcome }: Attempt): boolean {
+	return (
+		outcome?.kind !== "unsent" && !(outcome?.kind === "refused" && outcome.carrierIds.length === 0)
+	);
+}
+
+function watchRepeat(oracle: OracleState, message: MessageRow): void {
+	const earlier = (oracle.attempts.get(message.id) ?? []).filter(mayHaveTaken);
+	if (earlier.length === 0) return;
+	if (message.class >= 2)
+		return complain(oracle, "at most once", `${message.id} leaves again, class ${message.class}`);
+	const entry = oracle.entries.get(message.id);
+	if (entry?.possibleDuplicate !== true)
+		complain(oracle, "duplicates are flagged", `${message.id} leaves again and is not flagged`);
+}
+
+/** What may be under way when a message comes, and a turn's worth of each other tenant. */
+const overtakenMax = 3 * 64;
+
+/** In a crowd nobody waits for more than a few turns of others, and no class for a later one. */
+function watchTurn(oracle: OracleState, message: MessageRow): void {
+	const since = oracle.left.slice(oracle.leftBefore.get(message.id) ?? 0);
+	oracle.left.push(message);
+	const later = since.filter((other) => other.class > message.class).length;
+	if (later > overtakenMax)
+		complain(
+			oracle,
+			"class order",
+			`${message.id} of class ${message.class} waited for ${later} of later classes`,
+		);
+	const own = since.filter((other) => other.class === message.class);
+	for (const [tenantId, theirs] of Map.groupBy(own, (other) => other.tenantId))
+		if (tenantId !== message.tenantId && theirs.length > overtakenMax)
+			complain(
+				oracle,
+				"tenants in turn",
+				`${message.id} waited for ${theirs.length} of another tenant`,
+			);
+}

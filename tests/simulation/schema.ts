@@ -1,0 +1,164 @@
+/** The tables of the simulation's database: those columns of the real ones that the message path reads or writes. */
+import type { Environment } from "#platform/db.ts";
+import { createTable, type Table } from "./tables.ts";
+
+export interface MessageRow {
+	readonly tenantId: string;
+	readonly id: string;
+	readonly environment: Environment;
+	readonly class: number;
+	readonly addressIndex: Buffer;
+	readonly senderIndex: Buffer;
+	readonly sealed: Buffer;
+	readonly country: string;
+	readonly dltTemplateId: string | null;
+	readonly expiresAtMs: number;
+	readonly createdAtMs: number;
+	readonly ruleset: string | null;
+	/** Null, as the seal, for what was never cleared. */
+	readonly clearUntilMs: number | null;
+	readonly seal: Buffer | null;
+}
+export interface LaneEntryRow {
+	readonly tenantId: string;
+	readonly messageId: string;
+	readonly environment: Environment;
+	readonly routeId: string;
+	readonly class: number;
+	readonly dueAtMs: number;
+	readonly expiresAtMs: number;
+	readonly attempt: number;
+	readonly batchId: string | null;
+	readonly possibleDuplicate: boolean;
+	readonly abandoned: boolean;
+}
+export interface BatchRow {
+	readonly id: string;
+	readonly owner: string;
+	readonly leaseUntilMs: number;
+	readonly startedAtMs: number | null;
+	/** What was handed over in memory; null when its entries name the batch. */
+	readonly handedOver: {
+		readonly tenantId: string;
+		readonly routeId: string;
+		readonly messageIds: readonly string[];
+	} | null;
+}
+export interface StateRow {
+	readonly tenantId: string;
+	readonly messageId: string;
+	readonly environment: string;
+	readonly status: number;
+	readonly error: number | null;
+	readonly possibleDuplicate: boolean;
+	readonly eventId: string;
+}
+export interface EventRow {
+	readonly tenantId: string;
+	readonly messageId: string;
+	readonly id: string;
+	readonly status: number;
+}
+export interface OutboxRow {
+	readonly tenantId: string;
+	/** [message id, event id, state rank]. */
+	readonly refs: readonly (readonly [string, string, number])[];
+}
+export interface IdempotencyRow {
+	readonly tenantId: string;
+	readonly keyHash: Buffer;
+	readonly fingerprint: Buffer;
+	readonly messageIds: readonly string[];
+	readonly createdAtMs: number;
+}
+export interface SubmissionRow {
+	readonly tenantId: string;
+	readonly messageId: string;
+	readonly segment: number;
+	readonly segments: number;
+	readonly routeId: string;
+	readonly carrierId: string;
+	readonly state: number;
+	readonly submittedAtMs: number;
+}
+export interface ParkedRow {
+	readonly id: string;
+	readonly routeId: string;
+	readonly carrierId: string;
+	readonly state: number;
+	readonly errorCode: string | null;
+	readonly receivedAtMs: number;
+}
+export interface SuppressionRow {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly addressIndex: Buffer;
+	readonly reason: string;
+	readonly id: string;
+	readonly endedAtMs: number | null;
+}
+export interface StatementRow {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly id: string;
+	readonly addressIndex: Buffer;
+	readonly coverage: string;
+	readonly granted: boolean;
+	readonly consentedAtMs: number;
+}
+export interface SettingsRow {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly countries: readonly string[];
+	readonly dltEntityId: string;
+}
+export interface SenderRow {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly addressIndex: Buffer;
+	readonly active: boolean;
+}
+export interface RouteRow {
+	readonly id: string;
+	readonly environment: Environment;
+}
+
+export interface Tables {
+	readonly messages: Table<MessageRow>;
+	readonly laneEntries: Table<LaneEntryRow>;
+	readonly batches: Table<BatchRow>;
+	readonly states: Table<StateRow>;
+	readonly events: Table<EventRow>;
+	readonly outbox: Table<OutboxRow>;
+	readonly idempotencyKeys: Table<IdempotencyRow>;
+	readonly submissions: Table<SubmissionRow>;
+	readonly parked: Table<ParkedRow>;
+	readonly suppressions: Table<SuppressionRow>;
+	readonly statements: Table<StatementRow>;
+	readonly settings: Table<SettingsRow>;
+	readonly senders: Table<SenderRow>;
+	readonly routes: Table<RouteRow>;
+	readonly apiKeys: Table<{ readonly id: string }>;
+	readonly tenantKeys: Table<{ readonly tenantId: string; readonly wrapped: Buffer }>;
+}
+
+export function createTables(): Tables {
+	return {
+		messages: createTable("messages"),
+		laneEntries: createTable("lane_entries"),
+		batches: createTable("dispatch_batches"),
+		states: createTable("message_states"),
+		events: createTable("message_events"),
+		outbox: createTable("outbox"),
+		idempotencyKeys: createTable("idempotency_keys"),
+		submissions: createTable("submissions"),
+		parked: createTable("parked_receipts"),
+		suppressions: createTable("suppressions"),
+		statements: createTable("consent_statements"),
+		settings: createTable("tenant_settings"),
+		senders: createTable("senders"),
+		routes: createTable("routes"),
+		apiKeys: createTable("api_keys"),
+		tenantKeys: createTable("tenant_keys"),
+	};
+}
