@@ -27,7 +27,7 @@ if (missing !== undefined) {
 	process.exit(1);
 }
 const durationMs = Number(values.seconds) * 1_000;
-const warmMs = 3_000;
+const warmMs = 8_000;
 const messagesMax = 2_000_000;
 const single: Load = { connections: 64, perRequest: 1, durationMs, messagesMax };
 const batch: Load = { connections: 8, perRequest: 1_000, durationMs, messagesMax };
