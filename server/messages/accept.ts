@@ -276,13 +276,13 @@ function recordOne(
 	const [routeId] = candidates;
 	const decision = decide(prepared, outcome, routeId, nowMs);
 	const deferredUntilMs = outcome.kind === "deferred" ? outcome.until : null;
-	if (decision.kind === "rejected" || outcome.kind === "refused" || routeId === undefined) {
-		const left = { deferredUntilMs, clearance: undefined, lane: undefined };
-		rows.messages.push({ ...row, ruleset, verdicts, ...left });
+	// Also of what nothing serves, or what would wait too long: the rules did clear it.
+	const clearance = clearanceOf(outcome);
+	if (decision.kind === "rejected" || clearance === undefined || routeId === undefined) {
+		rows.messages.push({ ...row, ruleset, verdicts, deferredUntilMs, clearance, lane: undefined });
 		rows.refused.push(rejection(parts, scope, id, decision, nowMs));
 		return { id, draft, decision };
 	}
-	const { seal, validUntil } = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
 	const { dueAtMs } = decision;
 	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
 	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance) : undefined;
@@ -291,11 +291,17 @@ function recordOne(
 		ruleset,
 		verdicts,
 		deferredUntilMs,
-		clearance: { untilMs: validUntil, seal },
+		clearance,
 		lane: { routeId, dueAtMs, batchId: batchId ?? null },
 	});
 	rows.events.push([id, id, states.accepted.rank]);
 	return { id, draft, decision };
+}
+
+function clearanceOf(outcome: Outcome): store.JudgedMessage["clearance"] {
+	if (outcome.kind === "refused") return undefined;
+	const { validUntil, seal } = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
+	return { untilMs: validUntil, seal };
 }
 
 function decide(

@@ -2,34 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sqlState } from "#platform/db.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { sampleJudged } from "./sample-judged.ts";
 import { insertJudged, type JudgedMessage } from "./store.ts";
 
 const { app, worker, admin } = await testDatabase();
 const scope = { tenantId: "018f3a5e-0000-7000-8000-000000000001", environment: "live" } as const;
 const id = (n: number): string => `01a203a0-0000-7000-8000-${String(n).padStart(12, "0")}`;
 const nowMs = Date.parse("2026-11-22T12:00:00Z");
-const message = (n: number, change: Partial<JudgedMessage> = {}): JudgedMessage => ({
-	id: id(n),
-	class: 1,
-	addressIndex: Buffer.alloc(32),
-	senderIndex: Buffer.alloc(32),
-	sealed: Buffer.alloc(50),
-	encoding: 0,
-	segments: 1,
-	characters: 1,
-	country: "IN",
-	dltTemplateId: null,
-	tagIndexes: null,
-	apiKeyId: null,
-	scheduledAtMs: null,
-	expiresAtMs: nowMs + 1,
-	ruleset: "r-1",
-	verdicts: "pn",
-	deferredUntilMs: null,
-	clearance: { untilMs: nowMs, seal: Buffer.alloc(32, 1) },
-	lane: { routeId: id(0), dueAtMs: nowMs, batchId: null },
-	...change,
-});
+const message = (n: number, change: Partial<JudgedMessage> = {}): JudgedMessage =>
+	sampleJudged(id(n), nowMs, {
+		lane: { routeId: id(0), dueAtMs: nowMs, batchId: null },
+		...change,
+	});
 const add = (...rows: JudgedMessage[]): Promise<void> =>
 	app.inTenant(scope, async (tx) =>
 		insertJudged(tx, scope, nowMs, rows, undefined, { id: id(99), events: [] }),

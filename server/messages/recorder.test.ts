@@ -5,7 +5,8 @@ import { createIds, systemRandom } from "#platform/ids.ts";
 import { createLog } from "#platform/log.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import { createRecorder } from "./recorder.ts";
-import { insertJudged, type JudgedMessage } from "./store.ts";
+import { sampleJudged } from "./sample-judged.ts";
+import { insertJudged } from "./store.ts";
 
 const { app, worker, admin } = await testDatabase();
 const scope = { tenantId: "018f3a5e-0000-7000-8000-000000000001", environment: "live" } as const;
@@ -19,27 +20,8 @@ const recorder = createRecorder({
 	onEvents: () => undefined,
 });
 
-const message = (n: number, batchId: string): JudgedMessage => ({
-	id: id(n),
-	class: 1,
-	addressIndex: Buffer.alloc(32),
-	senderIndex: Buffer.alloc(32),
-	sealed: Buffer.alloc(50),
-	encoding: 0,
-	segments: 1,
-	characters: 1,
-	country: "IN",
-	dltTemplateId: null,
-	tagIndexes: null,
-	apiKeyId: null,
-	scheduledAtMs: null,
-	expiresAtMs: nowMs + 1,
-	ruleset: "r-1",
-	verdicts: "pn",
-	deferredUntilMs: null,
-	clearance: { untilMs: nowMs, seal: Buffer.alloc(32) },
-	lane: { routeId: id(0), dueAtMs: nowMs, batchId },
-});
+const message = (n: number, batchId: string) =>
+	sampleJudged(id(n), nowMs, { lane: { routeId: id(0), dueAtMs: nowMs, batchId } });
 
 /** What waits in the lane, and the batches there are. */
 const standing = async () => ({

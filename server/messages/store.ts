@@ -75,7 +75,7 @@ export interface JudgedMessage extends NewMessage {
 	readonly verdicts: string;
 	/** When a rule defers the message: until when. */
 	readonly deferredUntilMs: number | null;
-	/** The clearance that stands; undefined when a rule refused, or when nothing serves the message. */
+	/** The clearance that stands; undefined when a rule refused. */
 	readonly clearance: { readonly untilMs: number; readonly seal: Buffer } | undefined;
 	/** `batchId`: the batch it is handed over in; null when it waits in the lane. */
 	readonly lane:

@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
+import { acceptGroup } from "#messages/accept.ts";
+import { readDraft } from "#messages/draft.ts";
+import { createSenderIndexes } from "#messages/prepare.ts";
+import { createRouter } from "#messages/router.ts";
+import { systemClock } from "#platform/clock.ts";
+import { createIds, showId, systemRandom } from "#platform/ids.ts";
 import { rulesInForce } from "#policy/catalogue.ts";
+import { createVault } from "#vault/index.ts";
 import type { Json } from "../support/http.ts";
 import { numberEnding, send, settled } from "../support/messages.ts";
 import { testPlatform } from "../support/platform.ts";
@@ -317,4 +324,36 @@ test("test keys reach the sandbox and nothing else", async () => {
 	const sent = await send(platform, to());
 	assert.equal((await settled(live, sent["id"]))["status"], "delivered");
 	assert.equal(smsc.sandbox.stats().submitted, before + 1);
+});
+
+test("what every rule has passed and no route serves is rejected, and its decision says that it was cleared", async () => {
+	const { app, admin: root } = platform.database;
+	const scope = { tenantId: uuidOf(dev.tenantId), environment: "live" } as const;
+	const [key] = await root.run<{ id: string }>(
+		"select id from api_keys where tenant_id = $1 and environment = 'live' and revoked_at is null limit 1",
+		[scope.tenantId],
+	);
+	const random = systemRandom();
+	const vault = createVault({ db: app, rootKey: platform.rootKey, random, clock: systemClock });
+	const read = readDraft({ ...transactional, to: to() } as never, systemClock.now());
+	assert.ok("draft" in read);
+	const request = { scope, keyId: key?.id ?? "", drafts: [read.draft], idempotency: undefined };
+	const parts = {
+		db: app,
+		vault,
+		ids: createIds(systemClock, random),
+		clock: systemClock,
+		router: createRouter([]),
+		handover: undefined,
+		senderIndexes: createSenderIndexes(vault),
+		onEvents: () => undefined,
+	};
+	const [answer] = await acceptGroup(parts, [request]);
+	assert.ok(answer?.kind === "accepted");
+	const id = showId("msg", answer.messages[0]?.id ?? "");
+	const { body } = await live.get(`/v1/sms/messages/${id}`);
+	assert.equal(body["status"], "rejected");
+	assert.equal((body["last_error"] as Json)["code"], "provider_unavailable");
+	const [decision] = (await live.get(`/v1/sms/messages/${id}/decision`)).data;
+	assert.equal(decision?.["outcome"], "cleared");
 });
