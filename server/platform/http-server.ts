@@ -77,6 +77,8 @@ declare module "fastify" {
 		startedMs: number;
 		/** Of its body, what counts as being worked on. */
 		bodyBytes: number;
+		/** Its handler runs, or has run. */
+		isHandled: boolean;
 		failure: string | undefined;
 	}
 }
@@ -114,10 +116,6 @@ export function createHttp(parts: HttpParts): FastifyInstance {
 		done();
 	});
 	const bodies = createBodyAllowance();
-	app.addHook("onResponse", (request, _reply, done) => {
-		bodies.giveBack(request.bodyBytes);
-		done();
-	});
 	for (const route of parts.routes) addRoute(app, route, { ...parts, bodies }, record);
 	return app;
 }
@@ -153,6 +151,7 @@ function fastify(parts: HttpParts, docsUrl: string): FastifyInstance {
 	app.decorateRequest("caller");
 	app.decorateRequest("startedMs", 0);
 	app.decorateRequest("bodyBytes", 0);
+	app.decorateRequest("isHandled", false);
 	app.decorateRequest("failure", undefined);
 	return app;
 }
@@ -266,18 +265,23 @@ function addRoute(app: FastifyInstance, route: Route, parts: RouteParts, record:
 		method: route.method,
 		url: route.path,
 		bodyLimit: route.bodyLimitBytes ?? bodyLimitBytesDefault,
-		onRequest: (request, _reply, done) => {
-			admitCaller(route, parts, request).then(() => done(), done);
+		onRequest: (request, reply, done) => {
+			admitCaller(route, parts, request, reply).then(() => done(), done);
 		},
 		handler: async (request, reply) => {
-			const call = read(request, request.caller);
-			const execute = (): Promise<Answer> => route.handle(call as Call<never, never, never>);
-			const answer =
-				route.idempotency === "stored" && call.idempotency !== undefined
-					? await parts.once(call, execute)
-					: await execute();
-			check?.(answer);
-			return send(reply, answer);
+			request.isHandled = true;
+			try {
+				const call = read(request, request.caller);
+				const execute = (): Promise<Answer> => route.handle(call as Call<never, never, never>);
+				const answer =
+					route.idempotency === "stored" && call.idempotency !== undefined
+						? await parts.once(call, execute)
+						: await execute();
+				check?.(answer);
+				return send(reply, answer);
+			} finally {
+				giveBackBody(parts, request);
+			}
 		},
 		onResponse: (request, reply, done) => {
 			record(route.path, request, reply);
@@ -290,6 +294,7 @@ async function admitCaller(
 	route: Route,
 	parts: RouteParts,
 	request: FastifyRequest,
+	reply: FastifyReply,
 ): Promise<void> {
 	if (route.permission !== "public") {
 		request.caller = await parts.authenticate(request.headers.authorization);
@@ -297,6 +302,18 @@ async function admitCaller(
 	}
 	checkBodyHeaders(route, request);
 	request.bodyBytes = parts.bodies.take(request.headers["content-length"]);
+	if (request.bodyBytes === 0) return;
+	// Whose client has gone is never answered, and may never reach its handler: closing is what always comes.
+	const gone = (): void => {
+		if (!request.isHandled) giveBackBody(parts, request);
+	};
+	if (request.raw.socket.destroyed) gone();
+	else reply.raw.once("close", gone);
+}
+
+function giveBackBody({ bodies }: RouteParts, request: FastifyRequest): void {
+	bodies.giveBack(request.bodyBytes);
+	request.bodyBytes = 0;
 }
 
 function send(reply: FastifyReply, answer: Answer): FastifyReply {
