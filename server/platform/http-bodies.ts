@@ -8,11 +8,11 @@ import { Fault } from "./errors.ts";
 /** Smaller bodies do not count; nor do those that do not say their length, which `bodyLimit` bounds. */
 const largeBytes = 16_384;
 /**
- * Bytes of large bodies whose requests are not answered yet: some fifteen batches of a thousand messages, more
+ * Bytes of large bodies whose requests are not answered yet: some nine batches of a thousand messages, more
  * than the commits under way can hold. So small that what is read is also accepted: to read and then to
  * refuse would cost almost as much as accepting.
  */
-const openBytesMax = 3_145_728;
+const openBytesMax = 1_835_008;
 
 export interface BodyAllowance {
 	/** What to give back when the request is answered or gone. @throws Fault `rate_limited` */
