@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const main = fileURLToPath(new URL("../server/processes/all.ts", import.meta.url));
+const mains = fileURLToPath(new URL("../server/processes/", import.meta.url));
 
 export interface DevelopmentFile {
 	readonly baseUrl: string;
@@ -27,6 +27,8 @@ export interface ProductOptions {
 	readonly window?: number;
 	readonly env?: Readonly<Record<string, string>>;
 	readonly nodeArgs?: readonly string[];
+	/** `api`: accepts only, over the database of DATABASE_URL; workers send. `all` unless told. */
+	readonly role?: "all" | "api";
 }
 
 export interface Product {
@@ -57,14 +59,84 @@ export class ProductDidNotStart extends Error {
 }
 
 export async function startProduct(options: ProductOptions): Promise<Product> {
-	const { dataDir, smscPort, window = 500, env = {}, nodeArgs = [] } = options;
+	const { dataDir, role = "all" } = options;
 	const devFile = join(dataDir, "dev.json");
 	const before = existsSync(devFile) ? statSync(devFile).mtimeMs : 0;
+	const { child, output, exited } = startChild(role, options);
+	let exit: number | string | undefined;
+	void exited.then((how) => void (exit = how));
+	for (const until = performance.now() + 60_000; ; await pause(20)) {
+		if (exit !== undefined)
+			throw new ProductDidNotStart(
+				`the product ended (${exit}) instead of starting:\n${output()}`,
+				exit,
+			);
+		if (performance.now() > until) {
+			child.kill("SIGKILL");
+			throw new ProductDidNotStart(
+				`the product was not ready within a minute:\n${output()}`,
+				undefined,
+			);
+		}
+		if (!existsSync(devFile) || statSync(devFile).mtimeMs <= before) continue;
+		const dev = JSON.parse(readFileSync(devFile, "utf8")) as DevelopmentFile;
+		if (!(await isReady(dev.baseUrl))) continue;
+		return {
+			child,
+			dataDir,
+			dev,
+			port: Number(new URL(dev.baseUrl).port),
+			output,
+			end(signal) {
+				child.kill(signal);
+				return exited;
+			},
+		};
+	}
+}
+
+export interface WorkerProcess {
+	readonly child: ChildProcess;
+	output(): string;
+	end(signal: NodeJS.Signals): Promise<number | string>;
+}
+
+/** A process that only sends; resolves when it is up. It shares the data directory's root key with the API's process. */
+export async function startWorker(options: ProductOptions): Promise<WorkerProcess> {
+	const { child, output, exited } = startChild("worker", options);
+	const end = (signal: NodeJS.Signals): Promise<number | string> => {
+		child.kill(signal);
+		return exited;
+	};
+	for (
+		const until = performance.now() + 60_000;
+		!output().includes("A worker for");
+		await pause(20)
+	)
+		if (child.exitCode !== null || performance.now() > until) {
+			child.kill("SIGKILL");
+			throw new ProductDidNotStart(
+				`the worker did not start:\n${output()}`,
+				child.exitCode ?? undefined,
+			);
+		}
+	return { child, output, end };
+}
+
+interface Child {
+	readonly child: ChildProcess;
+	output(): string;
+	readonly exited: Promise<number | string>;
+}
+
+function startChild(role: "all" | "api" | "worker", options: ProductOptions): Child {
+	const { dataDir, smscPort, window = 500, env = {}, nodeArgs = [] } = options;
 	const smsc =
 		smscPort === undefined
 			? {}
 			: { WAXWING_DEV_SMSC: `smpp://bench:bench@127.0.0.1:${smscPort}?window=${window}&tps=0` };
-	const child = spawn(process.execPath, ["--max-semi-space-size=64", ...nodeArgs, main], {
+	const args = ["--max-semi-space-size=64", ...nodeArgs, join(mains, `${role}.ts`)];
+	const child = spawn(process.execPath, args, {
 		stdio: ["ignore", "pipe", "pipe"],
 		env: {
 			...inherited(),
@@ -83,36 +155,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
 	const exited = new Promise<number | string>(
 		(resolve) => void child.once("exit", (code, signal) => resolve(code ?? signal ?? "")),
 	);
-	let exit: number | string | undefined;
-	void exited.then((how) => void (exit = how));
-	for (const until = performance.now() + 60_000; ; await pause(20)) {
-		if (exit !== undefined)
-			throw new ProductDidNotStart(
-				`the product ended (${exit}) instead of starting:\n${output}`,
-				exit,
-			);
-		if (performance.now() > until) {
-			child.kill("SIGKILL");
-			throw new ProductDidNotStart(
-				`the product was not ready within a minute:\n${output}`,
-				undefined,
-			);
-		}
-		if (!existsSync(devFile) || statSync(devFile).mtimeMs <= before) continue;
-		const dev = JSON.parse(readFileSync(devFile, "utf8")) as DevelopmentFile;
-		if (!(await isReady(dev.baseUrl))) continue;
-		return {
-			child,
-			dataDir,
-			dev,
-			port: Number(new URL(dev.baseUrl).port),
-			output: () => output,
-			end(signal) {
-				child.kill(signal);
-				return exited;
-			},
-		};
-	}
+	return { child, output: () => output, exited };
 }
 
 /** Settings of the caller's own must not reach the product. */

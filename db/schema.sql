@@ -95,7 +95,7 @@ create table dispatch_batches (
 ) with (fillfactor=70);
 alter table dispatch_batches enable row level security;
 alter table dispatch_batches force row level security;
-create policy app_hands_over on dispatch_batches for insert to waxwing_app with check ((started_at IS NULL) AND (tenant_id = ( SELECT wx.tenant() AS tenant)));
+create policy app_hands_over on dispatch_batches for insert to waxwing_app with check ((message_ids IS NOT NULL) AND (tenant_id = ( SELECT wx.tenant() AS tenant)));
 create policy owner_all on dispatch_batches for all to waxwing_owner using true with check true;
 create policy worker_all on dispatch_batches for all to waxwing_worker using true with check true;
 grant insert on dispatch_batches to waxwing_app;

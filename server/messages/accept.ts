@@ -9,10 +9,10 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
-import { type Facts, type Outcome, screen } from "#policy/index.ts";
+import { type Outcome, screen } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
 import type { Draft } from "./draft.ts";
-import { gatherFacts } from "./facts.ts";
+import { gatherFacts, type Known } from "./facts.ts";
 import type { Handover, HandoverPlan } from "./handover.ts";
 import { type Prepared, prepare, type SenderIndexes } from "./prepare.ts";
 import type { Router } from "./router.ts";
@@ -78,7 +78,7 @@ export async function acceptGroup(
 	const work: Work[] = [];
 	for (const request of requests)
 		work.push({ request, prepared: await prepareAll(parts, request, nowMs), answer: undefined });
-	const plan = handover?.plan();
+	const plan = handover?.();
 	try {
 		await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
 			write(parts, tx, groupByScope(work), nowMs, plan),
@@ -138,7 +138,7 @@ interface Answers {
 	readonly newKeys: ReadonlySet<string>;
 	readonly knownKeys: readonly store.KnownKey[];
 	readonly validKeyIds: ReadonlySet<string>;
-	readonly facts: readonly Facts[];
+	readonly known: readonly Known[];
 }
 
 /** Every query is sent before the first answer is awaited: one round trip for the whole group. */
@@ -170,7 +170,7 @@ async function ask(
 			group.flatMap(({ prepared }) => prepared.map((one) => one.subject)),
 		),
 	]);
-	return { newKeys, knownKeys, validKeyIds, facts: gathered.facts };
+	return { newKeys, knownKeys, validKeyIds, known: gathered };
 }
 
 /** Consent stated with the sends goes on record before they are judged, also when one of them is refused. */
@@ -186,6 +186,7 @@ function grantsOf(parts: AcceptParts, group: readonly Work[]): Grant[] {
 
 interface Judged {
 	readonly prepared: Prepared;
+	readonly known: Known;
 	readonly outcome: Outcome;
 }
 
@@ -207,10 +208,10 @@ function judge(
 			work.answer = settled;
 			continue;
 		}
-		const messages = work.prepared.map((prepared, i) => ({
-			prepared,
-			outcome: screen(answers.facts[from + i] as Facts, "accept", parts.vault, nowMs),
-		}));
+		const messages = work.prepared.map((prepared, i) => {
+			const known = answers.known[from + i] as Known;
+			return { prepared, known, outcome: screen(known.facts, "accept", parts.vault, nowMs) };
+		});
 		kept.push({ work, messages });
 	}
 	return kept;
@@ -263,7 +264,7 @@ function record(
 function recordOne(
 	parts: AcceptParts,
 	scope: Scope,
-	{ prepared, outcome }: Judged,
+	{ prepared, known, outcome }: Judged,
 	nowMs: number,
 	plan: HandoverPlan | undefined,
 	rows: Rows,
@@ -285,7 +286,7 @@ function recordOne(
 	}
 	const { dueAtMs } = decision;
 	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
-	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance) : undefined;
+	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance, known) : undefined;
 	rows.messages.push({
 		...row,
 		ruleset,

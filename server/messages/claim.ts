@@ -87,6 +87,8 @@ export async function claimLane(
 				class: classNumber,
 				tenantId: request.tenantId,
 				parcels,
+				handed: false,
+				started: false,
 			});
 	}
 	return pairs.length;

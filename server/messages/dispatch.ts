@@ -9,7 +9,6 @@ import type { Database } from "#platform/db.ts";
 import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import { classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
-import type { TenantSettings } from "#templates/index.ts";
 import type { Vault } from "#vault/index.ts";
 import {
 	afterAbandoning,
@@ -20,20 +19,18 @@ import {
 	type EffectContext,
 	type Effects,
 } from "./effects.ts";
-import { gatherFacts } from "./facts.ts";
+import { gatherFacts, type Known } from "./facts.ts";
 import { leaseMs } from "./handover.ts";
 import type { LateAnswers } from "./late-answers.ts";
 import { startBatches } from "./lane-store.ts";
-import type { Lanes } from "./lanes.ts";
 import type { Batch, Parcel, Subject } from "./parcel.ts";
 import type { Recorder } from "./recorder.ts";
+import type { Room } from "./room.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal } from "./state.ts";
 import { insertDecisions, type NewDecision } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
-/** Messages whose batches are being started at once, per route, beyond the carrier's own window. */
-const startMax = 256;
 /** Transactions that start batches, per route: while they run, what arrives gathers for the next. */
 const startsMax = 2;
 const retryMs = 250;
@@ -45,7 +42,7 @@ export interface DispatchParts {
 	readonly ids: Ids;
 	readonly random: Random;
 	readonly log: Log;
-	readonly lanes: Lanes;
+	readonly room: Room;
 	readonly recorder: Recorder;
 	readonly router: Router;
 	readonly lateAnswers: LateAnswers;
@@ -53,6 +50,8 @@ export interface DispatchParts {
 	readonly unknownReconcileMs: number;
 	/** The binds of a route; undefined when this process does not serve it. */
 	readonly outletOf: (routeId: string) => Outlet | undefined;
+	/** These have left the lanes. */
+	readonly onTaken: (batches: readonly Batch[]) => void;
 }
 
 /** Where a route's parcels leave. */
@@ -61,9 +60,16 @@ export interface Outlet {
 	readonly dialect: Dialect;
 }
 
+/** A batch with what its messages were judged by as they were accepted, in the order of its parcels; empty if it is not started. */
+export interface StartedBatch extends Batch {
+	readonly known: readonly Known[];
+}
+
 export interface Dispatcher {
 	/** There may be work or room on this route. */
 	wake(routeId: string): void;
+	/** Sends a batch that its acceptance has marked as started. */
+	sendStarted(batch: StartedBatch): void;
 	/** No new batches; resolves when what is in flight has its result. */
 	stop(): Promise<void>;
 	inFlight(): number;
@@ -72,50 +78,50 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(parts: DispatchParts): Dispatcher {
-	const { lanes, recorder } = parts;
-	/** By route: messages whose batches are being started, and the transactions that do it. */
-	const starting = new Map<string, number>();
+	const { room, recorder } = parts;
+	/** By route: transactions that start batches. */
 	const starts = new Map<string, number>();
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
 
-	const context: EffectContext = {
-		get nowMs() {
-			return parts.clock.now();
-		},
-		eventId: () => parts.ids.next(),
-		nextRoute: (parcel) => parts.router.after(parcel.routeId, parcel.environment, parcel.country),
-		unknownReconcileMs: parts.unknownReconcileMs,
-		fraction: () => parts.random.fraction(),
-	};
+	const context = contextOf(parts);
 	const land = (batchId: string, effects: Effects): void => {
 		recorder.record({ batchId, effects });
 		if (--flying === 0) for (const done of onLanded.splice(0)) done();
 	};
+	/** From here on each message has its result. */
+	const fly = (batches: readonly Batch[]): void => {
+		for (const { id, parcels } of batches) {
+			recorder.open(id, parcels.length);
+			flying += parcels.length;
+		}
+	};
 	const pump = (routeId: string): void => {
 		const outlet = parts.outletOf(routeId);
-		if (stopping || outlet === undefined) return;
-		const busy = starting.get(routeId) ?? 0;
 		const running = starts.get(routeId) ?? 0;
-		if (running >= startsMax) return;
-		const room = Math.min(outlet.pool.room() - busy, startMax - busy);
-		if (room <= 0) return;
-		const batches = lanes.take(routeId, room);
+		if (stopping || outlet === undefined || running >= startsMax) return;
+		const batches = room.fill(routeId);
 		if (batches.length === 0) return;
-		const count = batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
-		starting.set(routeId, busy + count);
+		parts.onTaken(batches);
+		fly(batches);
 		starts.set(routeId, running + 1);
-		flying += count;
-		for (const batch of batches) recorder.open(batch.id, batch.parcels.length);
 		void send(parts, outlet, batches, context, land).finally(() => {
-			starting.set(routeId, (starting.get(routeId) ?? 0) - count);
+			for (const { parcels } of batches) room.leave(routeId, parcels.length);
 			starts.set(routeId, (starts.get(routeId) ?? 0) - 1);
 			pump(routeId);
 		});
 	};
 	return {
 		wake: pump,
+		sendStarted(batch) {
+			fly([batch]);
+			const known = batch.parcels.map(
+				({ messageId }, i) => [messageId, batch.known[i] as Known] as const,
+			);
+			const outlet = parts.outletOf(batch.routeId) as Outlet;
+			sendAll(parts, outlet, [batch], new Map(known), context, land);
+		},
 		inFlight: () => flying,
 		late(answer) {
 			const effects = parts.lateAnswers.effectsOf(answer, context);
@@ -129,16 +135,39 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 	};
 }
 
+function contextOf(parts: DispatchParts): EffectContext {
+	return {
+		get nowMs() {
+			return parts.clock.now();
+		},
+		eventId: () => parts.ids.next(),
+		nextRoute: (parcel) => parts.router.after(parcel.routeId, parcel.environment, parcel.country),
+		unknownReconcileMs: parts.unknownReconcileMs,
+		fraction: () => parts.random.fraction(),
+	};
+}
+
 type Land = (batchId: string, effects: Effects) => void;
 
 async function send(
 	parts: DispatchParts,
-	{ pool, dialect }: Outlet,
+	outlet: Outlet,
 	batches: readonly Batch[],
 	context: EffectContext,
 	land: Land,
 ): Promise<void> {
-	const started = await start(parts, batches);
+	sendAll(parts, outlet, batches, await start(parts, batches), context, land);
+}
+
+/** Judges the parcels of started batches once more and gives those that are clear to the binds. */
+function sendAll(
+	parts: DispatchParts,
+	{ pool, dialect }: Outlet,
+	batches: readonly Batch[],
+	started: Started,
+	context: EffectContext,
+	land: Land,
+): void {
 	const renewed: NewDecision[] = [];
 	for (const batch of batches) {
 		for (const parcel of batch.parcels) {
@@ -180,14 +209,11 @@ async function send(
 			);
 		}
 	}
-	if (renewed.length > 0) await storeRenewed(parts, renewed);
+	if (renewed.length > 0) void storeRenewed(parts, renewed);
 }
 
 /** By message id: what is known of those that are still ours. */
-type Started = ReadonlyMap<
-	string,
-	{ readonly facts: Facts; readonly settings: TenantSettings | undefined }
->;
+type Started = ReadonlyMap<string, Known>;
 
 /** Persists that these batches are being sent, and reads fresh facts; again and again while the database is away. */
 async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<Started> {
@@ -217,10 +243,8 @@ async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<S
 						.flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)),
 				);
 				return new Map(
-					gathered.facts.flatMap((facts, i) =>
-						held.has(facts.messageId)
-							? [[facts.messageId, { facts, settings: gathered.settings[i] }]]
-							: [],
+					gathered.flatMap((known) =>
+						held.has(known.facts.messageId) ? [[known.facts.messageId, known]] : [],
 					),
 				);
 			});

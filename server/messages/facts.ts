@@ -8,14 +8,17 @@ import type { Facts } from "#policy/index.ts";
 import { type TenantSettings, termsAmong } from "#templates/index.ts";
 import type { Subject } from "./parcel.ts";
 
-export interface Gathered {
-	/** In the order of the subjects, as the settings of their tenants are. */
-	readonly facts: readonly Facts[];
-	readonly settings: readonly (TenantSettings | undefined)[];
+/** What is known of one message: the facts for the rules, and its tenant's settings. */
+export interface Known {
+	readonly facts: Facts;
+	readonly settings: TenantSettings | undefined;
 }
 
-/** All queries leave in one round trip. The transaction must be in the tenants of the subjects. */
-export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise<Gathered> {
+/**
+ * What is known of each subject, in their order. All queries leave in one round trip. The transaction must be in the
+ * tenants of the subjects.
+ */
+export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise<Known[]> {
 	const recipients = subjects.map((subject) => keyOf(subject, subject.recipient));
 	const fromWhom = distinctSenders(subjects);
 	/** Positions in `promotional` of the subjects whose consent is asked for. */
@@ -28,42 +31,60 @@ export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise
 		suppressedAmong(tx, recipients),
 		consentAmong(tx, promotional),
 	]);
-	const settings = fromWhom.positions.map((position) => terms[position]?.settings);
-	const facts = subjects.map((subject, i): Facts => {
-		const own = settings[i];
-		const sender = terms[fromWhom.positions[i] as number]?.sender;
+	return subjects.map((subject, i): Known => {
+		const { settings, sender } = terms[fromWhom.positions[i] as number] ?? {};
 		const promotionalAt = asked.get(i);
-		return {
-			now: subject.at,
-			tenantId: subject.tenantId,
-			environment: subject.environment,
-			messageId: subject.messageId,
-			channel: "sms",
-			class: subject.class,
-			recipient: subject.recipient,
-			bodyDigest: subject.bodyDigest,
-			country: subject.country,
-			sender: { registered: sender !== undefined, active: sender?.active === true },
+		const consent =
+			promotionalAt === undefined ? undefined : consentOf(consents.get(promotionalAt));
+		const judged: Judged = {
+			registered: sender !== undefined,
+			active: sender?.active === true,
 			suppressed: suppressed.has(i),
-			promotionalConsent:
-				promotionalAt === undefined ? undefined : consentOf(consents.get(promotionalAt)),
-			countriesAllowed: own?.countries,
-			outsideWindow: own?.outsideWindow,
-			promotionalWindow:
-				own === undefined
-					? undefined
-					: { fromMinute: own.promotionalFrom, untilMinute: own.promotionalUntil },
-			dlt:
-				own === undefined
-					? undefined
-					: {
-							entityId: subject.dlt?.entityId ?? null,
-							registeredEntityId: own.dltEntityId,
-							templateId: subject.dlt?.templateId ?? null,
-						},
+			promotionalConsent: consent,
 		};
+		return { facts: factsOf(subject, settings, judged), settings };
 	});
-	return { facts, settings };
+}
+
+/** What was found out about one message, beside its tenant's settings. */
+export interface Judged {
+	/** Of its sender. */
+	readonly registered: boolean;
+	readonly active: boolean;
+	readonly suppressed: boolean;
+	readonly promotionalConsent: Facts["promotionalConsent"];
+}
+
+/** The facts of one message, of what has been found out. */
+export function factsOf(subject: Subject, own: TenantSettings | undefined, judged: Judged): Facts {
+	return {
+		now: subject.at,
+		tenantId: subject.tenantId,
+		environment: subject.environment,
+		messageId: subject.messageId,
+		channel: "sms",
+		class: subject.class,
+		recipient: subject.recipient,
+		bodyDigest: subject.bodyDigest,
+		country: subject.country,
+		sender: { registered: judged.registered, active: judged.active },
+		suppressed: judged.suppressed,
+		promotionalConsent: judged.promotionalConsent,
+		countriesAllowed: own?.countries,
+		outsideWindow: own?.outsideWindow,
+		promotionalWindow:
+			own === undefined
+				? undefined
+				: { fromMinute: own.promotionalFrom, untilMinute: own.promotionalUntil },
+		dlt:
+			own === undefined
+				? undefined
+				: {
+						entityId: subject.dlt?.entityId ?? null,
+						registeredEntityId: own.dltEntityId,
+						templateId: subject.dlt?.templateId ?? null,
+					},
+	};
 }
 
 function consentOf(granted: boolean | undefined): "granted" | "revoked" | "none" {

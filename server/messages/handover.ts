@@ -1,13 +1,15 @@
 /**
- * Hand-over in memory: the process that accepts a message and can also send it leases it to itself in the
- * accept commit and keeps it in its lanes, so that nothing is read back. The batch's row names its messages and
- * remains the truth: they enter the lane's table only if they must wait after all, or if the holder dies.
+ * Hand-over in memory: messages are leased, in their accept commit, to the half of this process that sends, and given
+ * to it as soon as the commit is made, so that nothing is read back. The batch's row names its messages and remains
+ * the truth: they enter the lane's table only if they must wait after all, or if the holder dies. What finds its lane
+ * empty is marked as started in that same commit, and leaves at once.
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Clearance } from "#policy/index.ts";
-import type { Lanes } from "./lanes.ts";
-import type { Parcel } from "./parcel.ts";
+import type { HandedBatch, HandedMessage, LeftBatch, ToSending } from "./channel.ts";
+import type { Known } from "./facts.ts";
+import type { Gate } from "./gate.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Lease } from "./store.ts";
 
@@ -16,117 +18,101 @@ export const batchMax = 64;
 /** How long a batch is held before another worker may take it, milliseconds. Renewed while it is held. */
 export const leaseMs = 20_000;
 
-export interface Handover {
-	/** A plan for one commit. */
-	plan(): HandoverPlan;
-	/** Called with the batches of a plan that was committed. */
-	readonly owner: string;
-}
+/** Makes a plan for one commit. */
+export type Handover = () => HandoverPlan;
 
 export interface HandoverPlan {
 	/** The batch that the message joins; undefined when it must wait in the table. */
-	add(prepared: Prepared, routeId: string, clearance: Clearance): string | undefined;
+	add(prepared: Prepared, routeId: string, clearance: Clearance, known: Known): string | undefined;
 	/** Under which its batches are to be written. */
 	readonly lease: Lease;
-	/** After the commit: the batches enter the lanes. */
+	/** After the commit: the batches are handed over. */
 	commit(): void;
 	/** The commit failed: nothing happened. */
 	cancel(): void;
 }
 
 export interface HandoverParts {
-	readonly lanes: Lanes;
+	readonly gate: Gate;
 	readonly ids: Ids;
 	readonly clock: Clock;
+	/** Who sends: batches are leased to it. */
 	readonly owner: string;
-	/** Whether this process sends on the route, and the lane has nothing older waiting in the table. */
-	readonly serves: (routeId: string, classNumber: number) => boolean;
-	/** The lane was full: its messages wait in the table and must be claimed. */
-	readonly overflowed: (routeId: string, classNumber: number) => void;
-	readonly arrived: (routeIds: ReadonlySet<string>) => void;
+	readonly post: (message: ToSending) => void;
 }
-
-type Open = {
-	readonly id: string;
-	readonly routeId: string;
-	readonly class: number;
-	readonly tenantId: string;
-	readonly parcels: Parcel[];
-};
 
 export function createHandover(parts: HandoverParts): Handover {
-	const { lanes, ids, clock, owner } = parts;
-	return { owner, plan: () => createPlan() };
-
-	function createPlan(): HandoverPlan {
-		const open = new Map<string, Open>();
-		const batches: Open[] = [];
-		const releaseAll = (): void => {
-			for (const batch of batches) lanes.release(batch.routeId, batch.class, batch.parcels.length);
-		};
-		return {
-			lease: { owner, untilMs: clock.now() + leaseMs },
-			add(prepared, routeId, clearance) {
-				const { subject, row } = prepared;
-				if (!parts.serves(routeId, row.class)) {
-					parts.overflowed(routeId, row.class);
-					return undefined;
-				}
-				if (lanes.room(routeId, row.class, subject.tenantId) < 1) {
-					parts.overflowed(routeId, row.class);
-					return undefined;
-				}
-				const name = `${routeId}/${row.class}/${subject.tenantId}`;
-				let batch = open.get(name);
-				if (batch === undefined || batch.parcels.length >= batchMax) {
-					batch = {
-						id: ids.next(),
-						routeId,
-						class: row.class,
-						tenantId: subject.tenantId,
-						parcels: [],
-					};
-					open.set(name, batch);
-					batches.push(batch);
-				}
-				lanes.reserve(routeId, row.class, 1);
-				batch.parcels.push(parcelOf(prepared, routeId, clearance));
-				return batch.id;
-			},
-			commit() {
-				releaseAll();
-				for (const batch of batches) lanes.push(batch);
-				if (batches.length > 0) parts.arrived(new Set(batches.map((batch) => batch.routeId)));
-			},
-			cancel: releaseAll,
-		};
-	}
+	return () => createPlan(parts);
 }
 
-function parcelOf(
-	{ draft, row, subject }: Prepared,
-	routeId: string,
-	clearance: Clearance,
-): Parcel {
+function createPlan({ gate, ids, clock, owner, post }: HandoverParts): HandoverPlan {
+	const open = new Map<string, HandedBatch>();
+	const batches: HandedBatch[] = [];
+	const startedIds: string[] = [];
+	const waiting = new Set<string>();
+	const untilMs = clock.now() + leaseMs;
 	return {
-		tenantId: subject.tenantId,
-		environment: subject.environment,
-		messageId: row.id,
-		class: row.class,
-		routeId,
+		lease: { owner, untilMs, startedIds },
+		add(prepared, routeId, clearance, known) {
+			const { row, subject } = prepared;
+			const [classNumber, tenantId] = [row.class, subject.tenantId];
+			const passage = gate.pass(routeId, classNumber, tenantId);
+			if (passage === "table") {
+				waiting.add(`${routeId}/${classNumber}`);
+				return undefined;
+			}
+			const started = passage === "started";
+			const name = `${routeId}/${classNumber}/${tenantId}/${passage}`;
+			let batch = open.get(name);
+			if (batch === undefined || batch.messages.length >= batchMax) {
+				const { settings } = known;
+				const shared = { routeId, class: classNumber, tenantId, started, settings };
+				batch = { id: ids.next(), ...shared, messages: [] };
+				open.set(name, batch);
+				batches.push(batch);
+				if (started) startedIds.push(batch.id);
+			}
+			batch.messages.push(handedOf(prepared, clearance, known));
+			return batch.id;
+		},
+		commit() {
+			if (batches.length > 0) post({ kind: "handed", batches: JSON.stringify(batches), untilMs });
+			if (waiting.size > 0) post({ kind: "waits", lanes: [...waiting] });
+		},
+		cancel() {
+			gate.left(batches.map(leftOf));
+			// The gate has closed these lanes, and only the other half opens them.
+			if (waiting.size > 0) post({ kind: "waits", lanes: [...waiting] });
+		},
+	};
+}
+
+/** What of a batch no longer takes up room. */
+function leftOf(batch: HandedBatch): LeftBatch {
+	const { routeId, class: classNumber, tenantId, started, messages } = batch;
+	return { routeId, class: classNumber, tenantId, started, messages: messages.length };
+}
+
+function handedOf(
+	{ draft, row, subject }: Prepared,
+	{ ruleset, validUntil, seal }: Clearance,
+	{ facts }: Known,
+): HandedMessage {
+	const { environment, messageId, class: name, country, dlt, at } = subject;
+	const octets = [subject.recipient, subject.bodyDigest, subject.senderIndex, seal];
+	return {
+		subject: { environment, messageId, class: name, country, dlt, at },
+		octets: octets.map((one) => one.toString("base64")) as unknown as HandedMessage["octets"],
+		clearance: { ruleset, validUntil },
 		to: draft.to,
 		from: draft.from,
-		segmented: draft.segmented,
-		country: draft.country,
-		dlt: draft.dlt,
-		addressIndex: row.addressIndex,
-		senderIndex: row.senderIndex,
-		bodyDigest: subject.bodyDigest,
-		clearance,
-		expiresAtMs: draft.expiresAtMs,
-		inTable: false,
-		attempt: 0,
-		possibleDuplicate: false,
-		abandoned: false,
+		text: draft.text,
+		expiresAtMs: row.expiresAtMs,
+		judged: {
+			registered: facts.sender?.registered === true,
+			active: facts.sender?.active === true,
+			suppressed: facts.suppressed === true,
+			promotionalConsent: facts.promotionalConsent,
+		},
 	};
 }

@@ -1,9 +1,7 @@
+export { type Accepting, startAccepting } from "./accepting.ts";
+export type { ToAccepting, ToSending } from "./channel.ts";
 export { type EventRef, eventTypeOf, renderEvents } from "./events.ts";
-export {
-	type MessagePath,
-	type MessagePathParts,
-	type RouteRuntime,
-	startMessages,
-} from "./message-path.ts";
+export type { RouteEntry } from "./router.ts";
 export { type MessageRouteParts, messageRoutes } from "./routes.ts";
+export { type RouteRuntime, type Sending, startSending } from "./sending.ts";
 export { eventTypes } from "./state.ts";

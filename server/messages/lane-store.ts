@@ -24,12 +24,12 @@ export function makeBatches(
 const startBatchesStatement = sql(
 	"lanes.start_batches",
 	`update dispatch_batches set started_at = to_timestamp($3::float8 / 1000), lease_until = to_timestamp($4::float8 / 1000)
-	where id = any ($1::uuid[]) and owner = $2 and (started_at is null or started_at = to_timestamp($3::float8 / 1000)) and lease_until > to_timestamp($3::float8 / 1000) returning id`,
+	where id = any ($1::uuid[]) and owner = $2 and lease_until > to_timestamp($3::float8 / 1000) returning id`,
 );
 
 /**
- * Marks batches as started, before any of their bytes leave. Returns those that are still ours: a holder
- * whose lease has run out must not send.
+ * Marks batches as started, before any of their bytes leave; again, if their acceptance did so and the carrier had
+ * no room for them then. Returns those that are still ours: a holder whose lease has run out must not send.
  */
 export async function startBatches(
 	tx: Tx,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLanes, laneMax, lanesMax } from "./lanes.ts";
+import { createLanes } from "./lanes.ts";
 import type { Batch, Parcel } from "./parcel.ts";
 
 let next = 0;
@@ -11,6 +11,8 @@ function batch(tenantId: string, classNumber: number, messages: number, routeId 
 		class: classNumber,
 		tenantId,
 		parcels: Array.from({ length: messages }, () => ({}) as Parcel),
+		handed: false,
+		started: false,
 	};
 }
 
@@ -20,7 +22,7 @@ test("the smaller class leaves first, whoever came first", () => {
 	lanes.push(batch("b", 1, 10));
 	lanes.push(batch("c", 0, 10));
 	assert.deepEqual(
-		lanes.take("r", 25).map((one) => one.class),
+		lanes.take("r", 25, 25).map((one) => one.class),
 		[0, 1, 3],
 	);
 	assert.equal(lanes.waiting("r"), 0);
@@ -30,7 +32,7 @@ test("tenants of a class take turns by messages, so that one's million does not 
 	const lanes = createLanes();
 	for (let i = 0; i < 20; i++) lanes.push(batch("large", 1, 64));
 	for (let i = 0; i < 4; i++) lanes.push(batch("small", 1, 16));
-	const order = lanes.take("r", 256).map((one) => one.tenantId);
+	const order = lanes.take("r", 256, 256).map((one) => one.tenantId);
 	assert.deepEqual(order.slice(0, 5), ["large", "small", "small", "small", "small"]);
 	assert.ok(order.filter((tenant) => tenant === "large").length >= 3);
 });
@@ -42,42 +44,21 @@ test("a tenant with small batches gets as many messages in a turn as one with la
 		for (let j = 0; j < 64; j++) lanes.push(batch("small", 1, 1));
 	}
 	const counts = { large: 0, small: 0 };
-	for (const one of lanes.take("r", 1_280))
+	for (const one of lanes.take("r", 1_280, 1_280))
 		counts[one.tenantId as "large" | "small"] += one.parcels.length;
 	assert.deepEqual(counts, { large: 640, small: 640 });
 });
 
-test("lanes are bounded, and a tenant cannot fill one alone", () => {
+test("what is kept of a window goes to authentication only", () => {
 	const lanes = createLanes();
-	assert.equal(lanes.room("r", 1, "a"), laneMax / 2);
-	for (let i = 0; i < laneMax / 128; i++) lanes.push(batch("a", 1, 64));
-	assert.equal(lanes.room("r", 1, "a"), 0);
-	assert.equal(lanes.room("r", 1, "b"), laneMax / 2);
-	lanes.reserve("r", 1, laneMax / 2);
-	assert.equal(lanes.room("r", 1, "b"), 0);
-	lanes.release("r", 1, laneMax / 2);
-	assert.equal(lanes.room("r", 1, "b"), laneMax / 2);
-	assert.equal(lanes.room("other", 1, "a"), laneMax / 2);
-});
-
-test("all lanes together are bounded, and what leaves makes room", () => {
-	const lanes = createLanes();
-	const routes = Array.from({ length: 8 }, (_, i) => `r${i}`);
-	const fill = (): number => {
-		let pushed = 0;
-		for (const route of routes)
-			for (const tenant of ["a", "b"])
-				for (; lanes.room(route, 1, tenant) >= 64; pushed += 64)
-					lanes.push(batch(tenant, 1, 64, route));
-		return pushed;
-	};
-	assert.equal(fill(), lanesMax);
-	assert.equal(lanes.take("r0", 640).length, 10);
-	assert.equal(fill(), 640);
-	lanes.reserve("r9", 1, 64);
-	lanes.release("r9", 1, 64);
-	lanes.drain();
-	assert.equal(fill(), lanesMax);
+	lanes.push(batch("a", 1, 10));
+	assert.deepEqual(lanes.take("r", 4, 0), []);
+	lanes.push(batch("b", 0, 4));
+	assert.deepEqual(
+		lanes.take("r", 4, 0).map((one) => one.class),
+		[0],
+	);
+	assert.equal(lanes.take("r", 5, 1).length, 1);
 });
 
 test("drain gives back everything, and nothing is left", () => {
@@ -86,6 +67,6 @@ test("drain gives back everything, and nothing is left", () => {
 	lanes.push(batch("b", 2, 4, "other"));
 	assert.equal(lanes.batchIds().length, 2);
 	assert.equal(lanes.drain().length, 2);
-	assert.deepEqual(lanes.take("r", 10), []);
+	assert.deepEqual(lanes.take("r", 10, 10), []);
 	assert.equal(lanes.waiting("other"), 0);
 });

@@ -44,6 +44,10 @@ export interface Batch {
 	readonly class: number;
 	readonly tenantId: string;
 	readonly parcels: readonly Parcel[];
+	/** Handed over by the half that accepts, which waits to hear that it has left the lanes. */
+	readonly handed: boolean;
+	/** Marked as started by the commit that accepted it. */
+	readonly started: boolean;
 }
 
 /** What a sealed message row holds. Order is the format: [to, from, text, tags, metadata, entity id, smart encoding]. */

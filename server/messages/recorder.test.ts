@@ -33,7 +33,7 @@ const standing = async () => ({
 
 test("a batch whose lease ran out before it was started leaves its messages waiting, and nobody else's", async () => {
 	const [ours, theirs, handed, lost] = [id(100), id(200), id(300), id(400)];
-	const lease = { owner: id(7), untilMs: nowMs };
+	const lease = { owner: id(7), untilMs: nowMs, startedIds: [] };
 	await app.inTenant(scope, async (tx) => {
 		const rows = [message(1, ours), message(2, theirs), message(3, handed), message(4, lost)];
 		insertJudged(tx, scope, nowMs, rows, lease, { id: id(99), events: [] });
@@ -70,7 +70,7 @@ test("a batch whose lease ran out before it was started leaves its messages wait
 test("a message that was handed over waits in the lane again, unless its batch was lost meanwhile", async () => {
 	await admin.run("delete from lane_entries; delete from dispatch_batches");
 	const [kept, lost] = [id(500), id(600)];
-	const lease = { owner: id(7), untilMs: nowMs };
+	const lease = { owner: id(7), untilMs: nowMs, startedIds: [] };
 	await app.inTenant(scope, async (tx) =>
 		insertJudged(tx, scope, nowMs, [message(5, kept), message(6, lost)], lease, {
 			id: id(98),

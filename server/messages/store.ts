@@ -87,6 +87,8 @@ export interface JudgedMessage extends NewMessage {
 export interface Lease {
 	readonly owner: string;
 	readonly untilMs: number;
+	/** Those that leave as soon as this is committed: they are started already. */
+	readonly startedIds: readonly string[];
 }
 
 /**
@@ -111,8 +113,9 @@ const insertJudgedStatement = sql(
 		select $23, n.id, $24, n.route_id, n.class, to_timestamp(n.due_ms / 1000), to_timestamp(n.expires_ms / 1000), n.seal
 		from n where n.route_id is not null and n.batch_id is null
 	), leased as (
-		insert into dispatch_batches (id, owner, lease_until, tenant_id, route_id, message_ids)
-		select n.batch_id, $26::uuid, to_timestamp($27::float8 / 1000), $23, n.route_id, array_agg(n.id)
+		insert into dispatch_batches (id, owner, lease_until, tenant_id, route_id, message_ids, started_at)
+		select n.batch_id, $26::uuid, to_timestamp($27::float8 / 1000), $23, n.route_id, array_agg(n.id),
+			case when n.batch_id = any ($30::uuid[]) then to_timestamp($25::float8 / 1000) end
 		from n where n.batch_id is not null and n.seal is not null group by n.batch_id, n.route_id
 	)
 	insert into outbox (tenant_id, id, environment, topic, refs, created_at)
@@ -149,6 +152,7 @@ export function insertJudged(
 		lease?.untilMs ?? null,
 		outbox.id,
 		JSON.stringify(outbox.events),
+		lease?.startedIds ?? [],
 	]);
 }
 

@@ -31,7 +31,7 @@ test("gauges are read when asked, histograms fall into buckets", async () => {
 
 test("/metrics is served, nothing else is", async () => {
 	const metrics = createMetrics({ process: true });
-	const server = await startMetrics({ metrics, host: "127.0.0.1", port: 0 });
+	const server = await startMetrics({ text: metrics.text, host: "127.0.0.1", port: 0 });
 	try {
 		const at = `http://127.0.0.1:${server.port}`;
 		const answer = await fetch(`${at}/metrics`);

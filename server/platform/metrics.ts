@@ -91,9 +91,12 @@ export interface MetricsServer {
 	stop(): Promise<void>;
 }
 
-/** Serves `GET /metrics`. Keep `host` on loopback: there is no authentication. Port 0 takes a free one. */
+/**
+ * Serves `GET /metrics`: what `text` gives. Keep `host` on loopback: there is no authentication. Port 0 takes a free
+ * one.
+ */
 export async function startMetrics(options: {
-	readonly metrics: Metrics;
+	readonly text: () => Promise<string>;
 	readonly host: string;
 	readonly port: number;
 }): Promise<MetricsServer> {
@@ -104,7 +107,7 @@ export async function startMetrics(options: {
 				response.writeHead(404).end();
 				return;
 			}
-			options.metrics.text().then(
+			options.text().then(
 				(text) =>
 					response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(text),
 				() => response.writeHead(500).end(),

@@ -48,6 +48,27 @@ export async function migrate(admin: Admin, migrations: readonly Migration[]): P
 	}
 }
 
+/** Throws a MigrationError unless the database has exactly these migrations. Changes nothing. */
+export async function demandMigrated(
+	admin: Admin,
+	migrations: readonly Migration[],
+): Promise<void> {
+	const [found] = await admin.run<{ there: boolean }>(
+		"select to_regclass('public.waxwing_migrations') is not null as there",
+	);
+	const applied =
+		found?.there === true
+			? await admin.run<{ name: string; checksum: string }>(
+					"select name, checksum from waxwing_migrations order by name",
+				)
+			: [];
+	compare(applied, migrations);
+	if (applied.length < migrations.length)
+		throw new MigrationError(
+			"The database is older than this version. Start the API (npm start or npm run api) first: it migrates.",
+		);
+}
+
 function compare(
 	applied: readonly { name: string; checksum: string }[],
 	migrations: readonly Migration[],
@@ -117,11 +138,17 @@ export async function makeLogin(
 	// A password cannot be a bind parameter of CREATE ROLE; ours is base64url, so it needs no escaping.
 	if (!/^[A-Za-z0-9_-]+$/.test(password))
 		throw new MigrationError("a login's password must be base64url");
-	const found = await admin.run("select 1 from pg_roles where rolname = $1", [login]);
-	if (found.length === 0)
-		await ignoring("42710", admin.run(`create role ${name} login nobypassrls in role ${group}`));
-	await admin.run(`alter role ${name} password '${password}'`);
-	for (const setting of planning) await admin.run(`alter role ${name} set ${setting}`);
+	// Two that alter one role at once fail: "tuple concurrently updated".
+	await admin.run("select pg_advisory_lock(782364002)");
+	try {
+		const found = await admin.run("select 1 from pg_roles where rolname = $1", [login]);
+		if (found.length === 0)
+			await ignoring("42710", admin.run(`create role ${name} login nobypassrls in role ${group}`));
+		await admin.run(`alter role ${name} password '${password}'`);
+		for (const setting of planning) await admin.run(`alter role ${name} set ${setting}`);
+	} finally {
+		await admin.run("select pg_advisory_unlock(782364002)");
+	}
 }
 
 /**

@@ -4,16 +4,23 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "#platform/config.ts";
+import { type Config, ConfigError } from "#platform/config.ts";
 import { type Admin, connectAdmin, type Database, openDatabase } from "#platform/db.ts";
 import { startEmbeddedPostgres } from "#platform/embedded-postgres.ts";
 import type { Random } from "#platform/ids.ts";
-import { makeLogin, migrate, MigrationError, readMigrations } from "#platform/migrate.ts";
+import {
+	demandMigrated,
+	makeLogin,
+	migrate,
+	MigrationError,
+	readMigrations,
+} from "#platform/migrate.ts";
 import { digest, hashSecret, openRootKey, type RootKey } from "#vault/index.ts";
 
 export interface Databases {
 	readonly app: Database;
-	readonly worker: Database;
+	/** For who opens pools of its own: the half that sends. */
+	readonly place: Place;
 	readonly rootKey: RootKey;
 	readonly migrated: readonly string[];
 	/** Resolves with a sentence if the embedded server ends by itself. */
@@ -23,15 +30,16 @@ export interface Databases {
 	stop(): Promise<void>;
 }
 
-interface Address {
+/** Where the database is: plain data. */
+export interface Place {
 	readonly host: string;
 	readonly port: number;
 	readonly database: string;
 	readonly ssl?: unknown;
 }
 
-const appConnections = 12;
-const workerConnections = 12;
+const connections = { app: 12, worker: 12 } as const;
+type Role = keyof typeof connections;
 
 export async function openDatabases(config: Config, random: Random): Promise<Databases> {
 	return config.databaseUrl === undefined
@@ -71,14 +79,18 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 			database: "waxwing",
 			applicationName: "waxwing-migrate",
 		});
-		const opened = await prepare(admin, { host, port: 5432, database: "waxwing" }, rootKey);
+		const place = { host, port: 5432, database: "waxwing" };
+		const migrated = await prepare(admin, place, rootKey.key);
+		const app = openPool(place, "app", rootKey.key);
 		return {
-			...opened,
+			app,
+			place,
 			rootKey,
+			migrated,
 			ended: server.ended,
 			alone: true,
 			async stop() {
-				await opened.close();
+				await app.close();
 				await server.stop();
 			},
 		};
@@ -89,6 +101,38 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 }
 
 async function openExternal(config: Config, url: string, random: Random): Promise<Databases> {
+	const { admin, place, used } = await reach(url);
+	const { dataDir, rootKey: configured } = config;
+	const rootKey = openRootKey({ dataDir, configured, mayCreate: !used, random });
+	const migrated = await prepare(admin, place, rootKey.key);
+	const app = openPool(place, "app", rootKey.key);
+	const ended = new Promise<string>(() => undefined);
+	return { app, place, rootKey, migrated, ended, alone: false, stop: () => app.close() };
+}
+
+/**
+ * For a process that only sends: the database must have been brought up by one that serves the API. Throws a
+ * MigrationError that says so.
+ */
+export async function joinDatabase(
+	config: Config,
+	random: Random,
+): Promise<Pick<Databases, "place" | "rootKey">> {
+	if (config.databaseUrl === undefined)
+		throw new ConfigError(
+			"A worker needs DATABASE_URL: the embedded database serves the one process that started it.",
+		);
+	const { admin, place } = await reach(config.databaseUrl.reveal());
+	try {
+		await demandMigrated(admin, migrations());
+	} finally {
+		await admin.close();
+	}
+	const { dataDir, rootKey: configured } = config;
+	return { place, rootKey: openRootKey({ dataDir, configured, mayCreate: false, random }) };
+}
+
+async function reach(url: string): Promise<{ admin: Admin; place: Place; used: boolean }> {
 	const admin = await connectAdmin({
 		connectionString: url,
 		applicationName: "waxwing-migrate",
@@ -100,23 +144,10 @@ async function openExternal(config: Config, url: string, random: Random): Promis
 	const [at] = await admin.run<{ database: string; used: boolean }>(
 		"select current_database() as database, to_regclass('public.tenants') is not null as used",
 	);
-	const rootKey = openRootKey({
-		dataDir: config.dataDir,
-		configured: config.rootKey,
-		mayCreate: at?.used !== true,
-		random,
-	});
-	const opened = await prepare(admin, addressOf(url, at?.database ?? ""), rootKey);
-	return {
-		...opened,
-		rootKey,
-		ended: new Promise(() => undefined),
-		alone: false,
-		stop: () => opened.close(),
-	};
+	return { admin, place: placeOf(url, at?.database ?? ""), used: at?.used === true };
 }
 
-function addressOf(text: string, database: string): Address {
+function placeOf(text: string, database: string): Place {
 	// A Unix socket is written without a host (`postgresql://user@/name?host=/run/postgresql`).
 	const url = new URL(text.replace("@/", "@localhost/"));
 	const mode = url.searchParams.get("sslmode");
@@ -133,34 +164,36 @@ function addressOf(text: string, database: string): Address {
 	};
 }
 
-/** Migrates, makes the logins and opens the pools; the passwords follow from the root key and the database's name. */
-async function prepare(
-	admin: Admin,
-	at: Address,
-	rootKey: RootKey,
-): Promise<{ app: Database; worker: Database; migrated: string[]; close: () => Promise<void> }> {
+/** Migrates and makes the logins; closes the superuser's connection. */
+async function prepare(admin: Admin, place: Place, rootKey: Buffer): Promise<string[]> {
 	try {
-		const migrated = await migrate(
-			admin,
-			readMigrations((text) => hashSecret(text).toString("hex")),
-		);
-		const open = async (role: "app" | "worker", max: number): Promise<Database> => {
-			const user = `wx_${at.database}_${role}`.slice(0, 63);
-			const password = digest("database-login", user, rootKey.key).toString("base64url");
+		const migrated = await migrate(admin, migrations());
+		for (const role of ["app", "worker"] as const) {
+			const { user, password } = loginOf(place, role, rootKey);
 			await makeLogin(admin, user, `waxwing_${role}`, password);
-			return openDatabase({ ...at, user, password, max, applicationName: `waxwing-${role}` });
-		};
-		const app = await open("app", appConnections);
-		const worker = await open("worker", workerConnections);
-		return {
-			app,
-			worker,
-			migrated,
-			close: async () => {
-				await Promise.all([app.close(), worker.close()]);
-			},
-		};
+		}
+		return migrated;
 	} finally {
 		await admin.close();
 	}
+}
+
+function migrations() {
+	return readMigrations((text) => hashSecret(text).toString("hex"));
+}
+
+/** The passwords follow from the root key and the database's name. */
+function loginOf(
+	{ database }: Place,
+	role: Role,
+	rootKey: Buffer,
+): { user: string; password: string } {
+	const user = `wx_${database}_${role}`.slice(0, 63);
+	return { user, password: digest("database-login", user, rootKey).toString("base64url") };
+}
+
+export function openPool(place: Place, role: Role, rootKey: Buffer): Database {
+	const login = loginOf(place, role, rootKey);
+	const max = connections[role];
+	return openDatabase({ ...place, ...login, max, applicationName: `waxwing-${role}` });
 }

@@ -207,7 +207,8 @@ const samples = {
 
 export interface DevelopmentPlaces {
 	readonly baseUrl: string;
-	readonly sandbox: { readonly smscPort: number };
+	/** Absent where workers have sandboxes of their own. */
+	readonly sandbox?: { readonly smscPort: number };
 	readonly metricsUrl: string;
 }
 

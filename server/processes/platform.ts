@@ -3,10 +3,9 @@
  * pushed on one list of things to stop.
  */
 import { createAuthenticator } from "#access/index.ts";
-import { startSandbox } from "#channels/index.ts";
-import { eventTypeOf, type EventRef, renderEvents, startMessages } from "#messages/index.ts";
+import { startAccepting } from "#messages/index.ts";
 import { systemClock } from "#platform/clock.ts";
-import type { Config } from "#platform/config.ts";
+import { type Config, ConfigError } from "#platform/config.ts";
 import type { Database } from "#platform/db.ts";
 import { createEgress } from "#platform/egress.ts";
 import { createHttp } from "#platform/http-server.ts";
@@ -17,12 +16,12 @@ import { takeInstanceLock } from "#platform/instance-lock.ts";
 import { createLog, tell } from "#platform/log.ts";
 import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
-import { type EventSource, startWebhooks } from "#webhooks/index.ts";
 import { openDatabases } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
 import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
+import { type SendingThread, startSendingThread } from "./thread.ts";
 
 export interface Platform {
 	readonly baseUrl: string;
@@ -31,18 +30,19 @@ export interface Platform {
 	stop(): Promise<void>;
 }
 
-/** How long in-flight submits may take to settle at a stop. */
-const graceMs = 10_000;
-/** How long events gather before webhooks look at the outbox. */
-const gatherMs = 50;
+/**
+ * `all`: both halves in one process, the one that sends on a thread of its own. `api`: accepts only; workers send
+ * (worker.ts), over a database of the operator's own.
+ */
+export type Role = "all" | "api";
 
-export async function startPlatform(config: Config): Promise<Platform> {
+export async function startPlatform(config: Config, role: Role = "all"): Promise<Platform> {
 	const onStop: (() => Promise<void> | void)[] = [];
 	const stop = async (): Promise<void> => {
 		for (const step of onStop.splice(0).reverse()) await step();
 	};
 	try {
-		return await start(config, onStop, stop);
+		return await start(config, role, onStop, stop);
 	} catch (error) {
 		await stop();
 		throw error;
@@ -51,8 +51,21 @@ export async function startPlatform(config: Config): Promise<Platform> {
 
 type OnStop = (() => Promise<void> | void)[];
 
-async function start(config: Config, onStop: OnStop, stop: () => Promise<void>): Promise<Platform> {
+async function start(
+	config: Config,
+	role: Role,
+	onStop: OnStop,
+	stop: () => Promise<void>,
+): Promise<Platform> {
 	const startedAt = systemClock.elapsed();
+	if (role === "api" && config.databaseUrl === undefined)
+		throw new ConfigError(
+			"An API process needs DATABASE_URL: workers must reach the database too. `npm start` has both in one process.",
+		);
+	const lock = takeInstanceLock(config.dataDir);
+	onStop.push(() => lock.release());
+	const thread = role === "all" ? startSendingThread(config) : undefined;
+	onStop.push(() => thread?.stop());
 	const core = await openCore(config, onStop);
 	const { log, clock, databases } = core;
 	const keys =
@@ -60,15 +73,22 @@ async function start(config: Config, onStop: OnStop, stop: () => Promise<void>):
 			? await seedDevelopment({ ...core.access, dataDir: config.dataDir })
 			: undefined;
 	if (config.mode === "production") await ensureOperatorKey(core.access, config.dataDir, tell);
-	const sending = await openSending(config, core, onStop);
-	const serving = await openServing(config, core, sending, onStop);
+	const accepting = await openAccepting(config, core, thread, onStop);
+	const serving = await openServing(config, core, accepting, thread, onStop);
 	if (keys !== undefined) {
-		const places = { ...serving, sandbox: { smscPort: sending.sandbox.port } };
+		const { smscPort } = accepting;
+		const places = { ...serving, ...(smscPort !== undefined && { sandbox: { smscPort } }) };
 		announce(config, writeDevelopmentFile(config.dataDir, keys, places), serving);
 	} else tell(`Waxwing serves ${serving.baseUrl}; metrics at ${serving.metricsUrl}.`);
 	const ms = Math.round(clock.elapsed() - startedAt);
 	log.info({ event: "platform.started", ms, migrated: databases.migrated }, "started");
-	return { baseUrl: serving.baseUrl, failed: databases.ended, stop };
+	const never = new Promise<string>(() => undefined);
+	const failed = Promise.race([databases.ended.then(databaseEnded), thread?.ended ?? never]);
+	return { baseUrl: serving.baseUrl, failed, stop };
+}
+
+function databaseEnded(why: string): string {
+	return `${why}\nThe database has ended by itself.`;
 }
 
 /** What everything else stands on: the lock, the database, the vault, access. */
@@ -78,67 +98,51 @@ async function openCore(config: Config, onStop: OnStop) {
 	const random = systemRandom();
 	const ids = createIds(clock, random);
 	const metrics = createMetrics({ process: true });
-	const lock = takeInstanceLock(config.dataDir);
-	onStop.push(() => lock.release());
 	const databases = await openDatabases(config, random);
 	onStop.push(() => databases.stop());
-	const { app: db, worker, rootKey } = databases;
+	const { app: db, rootKey } = databases;
 	if (rootKey.warning !== undefined && config.mode === "production")
 		tell(`Warning: ${rootKey.warning}`);
 	const vault = createVault({ db, rootKey: rootKey.key, random, clock });
 	const authenticator = createAuthenticator({ db, clock });
 	const access = { db, vault, clock, ids, random, authenticator };
-	return { log, clock, random, ids, metrics, databases, db, worker, vault, authenticator, access };
+	return { log, clock, random, ids, metrics, databases, db, vault, authenticator, access };
 }
 
 type Core = Awaited<ReturnType<typeof openCore>>;
 
-/** Everything that sends: carriers, the message path, webhooks. */
-async function openSending(config: Config, core: Core, onStop: OnStop) {
-	const { clock, random, log, vault } = core;
-	const accounts = sandboxAccounts(random);
-	const sandbox = await startSandbox({
-		host: "127.0.0.1",
-		port: config.sandboxPort,
-		clock,
-		random,
-		log,
-		accounts,
+/** The half that accepts; and the thread that sends, opened while both can reach the database. */
+async function openAccepting(
+	config: Config,
+	core: Core,
+	thread: SendingThread | undefined,
+	onStop: OnStop,
+) {
+	const { databases, random } = core;
+	const { place, rootKey, alone } = databases;
+	const egress = createEgress({ allow: config.egressAllow, clock: core.clock });
+	if (thread === undefined) {
+		const sandbox = { port: sandboxPortOfWorkers, accounts: sandboxAccounts(random) };
+		const routes = await openRoutes({ ...core, config, egress, sandbox });
+		const { acceptor } = startAccepting({ ...core, routes });
+		onStop.push(() => acceptor.idle());
+		return { acceptor, egress, smscPort: undefined };
+	}
+	const { owner, routes, smscPort } = await thread.open(place, rootKey.key, alone);
+	const { post } = thread;
+	const accepting = startAccepting({ ...core, routes, sending: { owner, post } });
+	thread.onMessage(accepting.hear);
+	onStop.push(async () => {
+		await accepting.acceptor.idle();
+		await thread.stop();
 	});
-	onStop.push(() => sandbox.stop(1_000));
-	const egress = createEgress({ allow: config.egressAllow, clock });
-	const place = { port: sandbox.port, accounts };
-	const routes = await openRoutes({ ...core, config, egress, sandbox: place });
-	const { unknownReconcileMs } = config;
-	const { alone } = core.databases;
-	const poke = { webhooks: (): void => undefined };
-	const onEvents = gathered(() => poke.webhooks());
-	const messages = await startMessages({ ...core, routes, unknownReconcileMs, alone, onEvents });
-	onStop.push(() => messages.stop(graceMs));
-	const source: EventSource = {
-		topic: "sms",
-		eventTypeOf: (ref) => eventTypeOf(ref as unknown as EventRef),
-		render: (refs, scope) =>
-			renderEvents({ db: core.db, vault }, scope, refs as unknown as readonly EventRef[]),
-	};
-	const webhooks = startWebhooks({ ...core, db: core.worker, egress, sources: [source] });
-	poke.webhooks = webhooks.poke;
-	onStop.push(() => webhooks.stop());
-	return { sandbox, egress, routes, messages };
+	return { acceptor: accepting.acceptor, egress, smscPort };
 }
 
-/** Calls `act` soon after the first of any number of calls: many commits a second are one wake-up. */
-function gathered(act: () => void): () => void {
-	let timer: NodeJS.Timeout | undefined;
-	return () => {
-		timer ??= setTimeout(() => {
-			timer = undefined;
-			act();
-		}, gatherMs).unref();
-	};
-}
+/** Each worker has a sandbox of its own; who only accepts never binds to it. */
+const sandboxPortOfWorkers = 1;
 
-type Sending = Awaited<ReturnType<typeof openSending>>;
+type AcceptingHalf = Awaited<ReturnType<typeof openAccepting>>;
 
 interface Serving {
 	readonly baseUrl: string;
@@ -148,12 +152,13 @@ interface Serving {
 async function openServing(
 	config: Config,
 	core: Core,
-	{ egress, messages }: Sending,
+	{ egress, acceptor }: AcceptingHalf,
+	thread: SendingThread | undefined,
 	onStop: OnStop,
 ): Promise<Serving> {
 	const { db, vault, clock, log, metrics } = core;
 	const { warm, digest, seal, open } = vault;
-	const routes = routesOf({ ...core.access, egress, acceptor: messages.acceptor, log });
+	const routes = routesOf({ ...core.access, egress, acceptor, log });
 	const http = createHttp({
 		...core,
 		routes,
@@ -165,7 +170,7 @@ async function openServing(
 	const baseUrl = await http.listen({ host: config.host, port: config.port });
 	onStop.push(() => http.close());
 	const metricsServer = await startMetrics({
-		metrics,
+		text: async () => (await metrics.text()) + ((await thread?.metrics()) ?? ""),
 		host: "127.0.0.1",
 		port: config.metricsPort,
 	});

@@ -24,7 +24,6 @@ import type { Vault } from "#vault/index.ts";
 export interface RouteOpening {
 	readonly config: Config;
 	readonly db: Database;
-	readonly worker: Database;
 	readonly vault: Vault;
 	readonly clock: Clock;
 	readonly random: Random;

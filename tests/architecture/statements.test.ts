@@ -9,7 +9,9 @@ import { declaredStatements } from "#platform/db.ts";
 import { testDatabase } from "../support/database.ts";
 
 const sources = globSync("server/**/*.ts").filter(
-	(file) => !file.endsWith(".test.ts") && !file.startsWith("server/processes/all"),
+	// What starts a process or a thread when it is imported declares none.
+	(file) =>
+		!file.endsWith(".test.ts") && !/^server\/processes\/(all|api|worker|.*-thread)\.ts$/.test(file),
 );
 for (const file of sources) await import(`../../${file}`);
 const { admin } = await testDatabase();

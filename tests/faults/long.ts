@@ -1,5 +1,5 @@
 /**
- * `npm run faults [-- kill=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
+ * `npm run faults [-- kill=20 worker=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
  * simulation=10000 stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often
  * as it says; without names, all. Ends with 1 at the first failure.
  */
@@ -13,6 +13,7 @@ import { findLibfaketime } from "./faketime.ts";
 import { killManyTimes } from "./kill.ts";
 import { flood, type OverloadResult } from "./overload.ts";
 import { stopUnderLoad } from "./stop.ts";
+import { loseWorkers } from "./workers.ts";
 
 const libfaketime = findLibfaketime();
 
@@ -23,6 +24,7 @@ const forms: Readonly<
 	>
 > = {
 	kill: { times: 20, run: (kills, seed) => killManyTimes({ kills, seed }) },
+	worker: { times: 20, run: (kills, seed) => loseWorkers({ kills, seed }) },
 	database: {
 		times: 20,
 		run: (rounds, seed) =>

@@ -45,12 +45,14 @@ export interface WorldOptions {
 	/** The URL of the route to the carrier at this port, where it is not the plain one. */
 	readonly routeTo?: (port: number) => Promise<string>;
 	readonly client?: ClientOptions;
+	/** `api`: the product only accepts; the test starts workers. */
+	readonly role?: "all" | "api";
 }
 
 const tokenPattern = /W[0-9A-F]{6}\d{7}/;
 
 export async function openWorld(options: WorldOptions): Promise<World> {
-	const { seed, env = {}, routeTo } = options;
+	const { seed, env = {}, routeTo, role = "all" } = options;
 	const random = seededRandom(seed);
 	const dataDir = makeDataDir();
 	const submits = new Map<string, number>();
@@ -67,6 +69,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
 		startProduct({
 			dataDir,
 			smscPort: sink.port,
+			role,
 			window: 50,
 			env: {
 				WAXWING_UNKNOWN_RECONCILE_SECONDS: "1",

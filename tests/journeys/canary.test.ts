@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -347,7 +347,10 @@ function search(): string[] {
 	let files = 0;
 	for (const entry of readdirSync(dataDir, { recursive: true, withFileTypes: true })) {
 		if (!entry.isFile() || entry.name === "dev.json") continue;
-		const content = readFileSync(join(entry.parentPath, entry.name));
+		const path = join(entry.parentPath, entry.name);
+		// PostgreSQL takes files away while we look.
+		if (!existsSync(path)) continue;
+		const content = readFileSync(path);
 		files++;
 		for (const [what, needle] of looked)
 			if (content.includes(needle)) found.push(`${what} in ${entry.name}`);

@@ -123,10 +123,14 @@ function openPool(
 	inner.lines.push(own);
 	const { time, random, window } = inner.parts;
 	time.schedule(random.fraction() * 50, own.owner, () => bind(inner, own));
+	const room = (kept: number): number =>
+		own.isBound && !own.isStopped
+			? Math.max(0, window - kept - own.flights.size - own.queue.length)
+			: 0;
 	return {
 		submit: (submission) => submit(inner, own, submission, clock),
-		room: () =>
-			own.isBound && !own.isStopped ? Math.max(0, window - own.flights.size - own.queue.length) : 0,
+		room: () => room(0),
+		commonRoom: () => room(Math.min(1, window - 1)),
 		onRoom: (listener) => void own.listeners.push(listener),
 		state: () => ({
 			state: own.isStopped ? "stopped" : own.isBound ? "bound" : "connecting",

@@ -101,7 +101,8 @@ export function addEntry(
 export const acceptMeanings: Meanings = {
 	"messages.insert_judged": (view, values) => {
 		const { tables, writer } = view;
-		const [tenantId, environment, nowMs, owner, leaseUntilMs, outboxId, refs] = values.slice(22);
+		const [tenantId, environment, nowMs, owner, leaseUntilMs, outboxId, refs, started] =
+			values.slice(22);
 		const scope = { tenantId: tenantId as string, environment: environment as Environment };
 		demandVisible(view, scope.tenantId, scope.environment);
 		const batches = new Map<string, { routeId: string; messageIds: string[] }>();
@@ -122,7 +123,7 @@ export const acceptMeanings: Meanings = {
 				id,
 				owner: owner as string,
 				leaseUntilMs: leaseUntilMs as number,
-				startedAtMs: null,
+				startedAtMs: (started as string[]).includes(id) ? (nowMs as number) : null,
 				handedOver: { tenantId: scope.tenantId, ...batch },
 			});
 		if (refs !== "[]")

@@ -17,13 +17,13 @@ export function unnest<R extends object>(
 	);
 }
 
-interface AskedKey {
+export interface AskedKey {
 	readonly tenantId: string;
 	readonly environment: string;
 	readonly index: Buffer;
 }
 
-const askedKeys = (values: readonly unknown[]): AskedKey[] =>
+export const askedKeys = (values: readonly unknown[]): AskedKey[] =>
 	unnest<AskedKey>(values, "tenantId", "environment", "index");
 
 export function addressKey(tenantId: string, environment: string, index: Buffer): string {

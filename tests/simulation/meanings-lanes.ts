@@ -53,7 +53,6 @@ export const laneMeanings: Meanings = {
 		(ids as string[]).flatMap((id) => {
 			const row = get(tables.batches, writer, id);
 			if (row === undefined || row.owner !== owner) return [];
-			if (row.startedAtMs !== null && row.startedAtMs !== nowMs) return [];
 			if (row.leaseUntilMs <= (nowMs as number)) return [];
 			put(tables.batches, writer, id, {
 				...row,

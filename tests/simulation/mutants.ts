@@ -207,7 +207,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "a result that is given up lets its batch be dropped",
-		seed: 20,
+		seed: 51,
 		noticedBy: ["every message ends", "nothing is left over"],
 		...text("recorder.ts", "if (!mayPass) spoil(inner.open, some);", ""),
 	},
@@ -304,13 +304,25 @@ export const mutants: readonly Mutant[] = [
 		),
 	},
 	{
+		name: "what is sent at most once leaves with its acceptance",
+		seed: 1,
+		noticedBy: ["at most once"],
+		...text("gate.ts", 'policyOf(classNumber) === "at_least_once" &&', ""),
+	},
+	{
+		name: "an acceptance that failed sends what it would have started",
+		seed: 3,
+		noticedBy: ["accepted is durable", "own lease"],
+		...text("accept.ts", "plan?.cancel();", "plan?.commit();"),
+	},
+	{
 		name: "the last class leaves first",
 		seed: 16,
 		noticedBy: ["class order"],
 		...text(
 			"lanes.ts",
-			"for (const lane of lanesOf(routeId)) left =",
-			"for (const lane of lanesOf(routeId).toReversed()) left =",
+			"const [urgent, ...others] = lanesOf(routeId) as",
+			"const [urgent, ...others] = lanesOf(routeId).toReversed() as",
 		),
 	},
 ];

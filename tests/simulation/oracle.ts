@@ -3,7 +3,7 @@
  * and at every answer to a client, from outside the product. It keeps the first violation; it never corrects.
  */
 import type { SmsSubmission, SubmitOutcome } from "#channels/index.ts";
-import { consentOf, isSuppressed } from "./meanings-facts.ts";
+import { addressKey, askedKeys, consentOf, isSuppressed } from "./meanings-facts.ts";
 import type { Session } from "./memory-database.ts";
 import type {
 	BatchRow,
@@ -74,6 +74,8 @@ export interface OracleState {
 	readonly byToken: Map<string, string>;
 	/** By session: what its start of batches has found so far. */
 	readonly starting: Map<Session, Map<string, Permit>>;
+	/** By session that is accepting: of each recipient it asked about, whether it had said STOP. */
+	readonly accepting: Map<Session, Map<string, boolean>>;
 	/** Of starts that are committed, by message and process, until it leaves. */
 	readonly permits: Map<string, Permit>;
 	/** Clearances minted, by message: until when. */
@@ -104,6 +106,7 @@ export function createOracle(parts: OracleParts): OracleState {
 		messages: new Map(),
 		byToken: new Map(),
 		starting: new Map(),
+		accepting: new Map(),
 		permits: new Map(),
 		minted: new Map(),
 		attempts: new Map(),
@@ -144,9 +147,16 @@ export function watchStatement(
 				permits.set(messageId, { owner, startedAtMs: nowMs, suppressed: true, consent: undefined });
 		oracle.starting.set(session, permits);
 	}
-	const permits = oracle.starting.get(session);
-	if (name !== "contacts.suppressed_among" || permits === undefined) return;
+	if (name !== "contacts.suppressed_among") return;
 	const view = { tables, writer, sees: () => true };
+	const permits = oracle.starting.get(session);
+	if (permits === undefined) {
+		const told = oracle.accepting.get(session) ?? new Map<string, boolean>();
+		oracle.accepting.set(session, told);
+		for (const one of askedKeys(values))
+			told.set(addressKey(one.tenantId, one.environment, one.index), isSuppressed(view, one));
+		return;
+	}
 	for (const [messageId, permit] of permits) {
 		const { tenantId, environment, addressIndex } = oracle.messages.get(messageId) as MessageRow;
 		const asked = { tenantId, environment, index: addressIndex };
@@ -158,13 +168,34 @@ export function watchStatement(
 	}
 }
 
+/** A batch may be started by the very commit that accepts its messages, with the facts they were judged by. */
+function watchStarted(oracle: OracleState, session: Session, batch: BatchRow): void {
+	const { startedAtMs, handedOver } = batch;
+	if (startedAtMs === null) return;
+	const { owner } = session;
+	for (const id of handedOver?.messageIds ?? []) {
+		const {
+			class: number,
+			tenantId,
+			environment,
+			addressIndex,
+		} = oracle.messages.get(id) as MessageRow;
+		if (number >= 2)
+			complain(
+				oracle,
+				"at most once",
+				`${id} would be unknown after a crash, before it could leave`,
+			);
+		const name = addressKey(tenantId, environment, addressIndex);
+		const suppressed = oracle.accepting.get(session)?.get(name) ?? true;
+		// Consent is never read here: what needs it does not leave this way.
+		const permit = { owner, startedAtMs, suppressed, consent: undefined };
+		oracle.permits.set(`${id}/${owner.name}`, permit);
+	}
+}
+
 function isHeld(batch: BatchRow | undefined, holder: string, nowMs: number): boolean {
-	return (
-		batch !== undefined &&
-		batch.owner === holder &&
-		batch.leaseUntilMs > nowMs &&
-		(batch.startedAtMs === null || batch.startedAtMs === nowMs)
-	);
+	return batch !== undefined && batch.owner === holder && batch.leaseUntilMs > nowMs;
 }
 
 export function watchCommit(
@@ -199,6 +230,10 @@ export function watchCommit(
 	for (const change of changes)
 		if (change.table === "message_states") watchState(oracle, change, events, expect);
 	for (const change of changes) watchRow(oracle, change, events, expect);
+	for (const { table, before, after } of changes)
+		if (table === "dispatch_batches" && before === undefined && after !== undefined)
+			watchStarted(oracle, session, after as BatchRow);
+	oracle.accepting.delete(session);
 	for (const ref of told.keys())
 		complain(oracle, "one event per change", `${ref} told without a change`);
 }

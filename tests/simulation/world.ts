@@ -11,7 +11,13 @@ import { createIds, type Ids, type Random, seededRandom } from "#platform/ids.ts
 import { silentLog } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import { createVault, type Vault } from "#vault/index.ts";
-import { type MessagePath, type RouteRuntime, startMessages } from "../../server/messages/index.ts";
+import {
+	type RouteRuntime,
+	type Sending,
+	startAccepting,
+	startSending,
+	type Accepting,
+} from "../../server/messages/index.ts";
 import { type Carrier, createCarrier } from "./carrier.ts";
 import { meanings } from "./meanings.ts";
 import { addressKey } from "./meanings-facts.ts";
@@ -251,17 +257,48 @@ async function startWhenPossible(world: World, process: Process): Promise<void> 
 			const { random } = world;
 			const { alone } = world.options;
 			const shared = { db, worker, vault, clock, ids, metrics, random, log: silentLog, alone };
-			process.path = await startMessages({
-				...shared,
-				routes,
-				unknownReconcileMs,
-				onEvents: () => undefined,
-			});
+			process.path = await startPath({ ...shared, routes, unknownReconcileMs });
 			return world.trace.note(`${owner.name} serves`);
 		} catch {
 			await new Promise<void>((resolve) => void world.time.schedule(500, owner, resolve));
 		}
 	}
+}
+
+/** Both halves, as a process has them: what one tells the other comes in a later turn, as plain data. */
+async function startPath(parts: PathParts): Promise<MessagePath> {
+	const later = (act: () => void): void => queueMicrotask(act);
+	const other: { accepting?: Accepting } = {};
+	const sending = await startSending({
+		...parts,
+		pollMs: 250,
+		onEvents: () => undefined,
+		post: (message) => later(() => other.accepting?.hear(structuredClone(message))),
+	});
+	const accepting = startAccepting({
+		...parts,
+		sending: {
+			owner: sending.owner,
+			post: (message) => later(() => sending.hear(structuredClone(message))),
+		},
+	});
+	other.accepting = accepting;
+	const { acceptor } = accepting;
+	return {
+		acceptor,
+		async stop(graceMs) {
+			await acceptor.idle();
+			await sending.stop(graceMs);
+		},
+	};
+}
+
+type PathParts = Omit<Parameters<typeof startSending>[0], "pollMs" | "onEvents" | "post"> &
+	Pick<Parameters<typeof startAccepting>[0], "db">;
+
+export interface MessagePath {
+	readonly acceptor: Accepting["acceptor"];
+	readonly stop: Sending["stop"];
 }
 
 function routesOf(world: World, owner: Owner, clock: Clock): RouteRuntime[] {

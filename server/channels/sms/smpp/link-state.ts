@@ -72,8 +72,8 @@ export interface Link {
 	state(): LinkState;
 	/** submit_sm without an answer. */
 	outstanding(): number;
-	/** Parts that could leave now for a new job. */
-	free(nowMs: number): number;
+	/** Parts that could leave now for a new job, with `kept` parts of the window left free. */
+	free(nowMs: number, kept: number): number;
 	/** Parts that could leave at once, after `waitMs`, if the rate allowed; 0 when something else holds. */
 	waitMs(nowMs: number): number;
 	rate(nowMs: number): number;

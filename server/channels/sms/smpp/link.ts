@@ -50,7 +50,7 @@ export function createLink(parts: LinkParts): Link {
 		},
 		state: () => inner.state,
 		outstanding: () => inner.outstanding,
-		free: (nowMs) => Math.min(slots(inner), inner.pace.available(nowMs)),
+		free: (nowMs, kept) => Math.max(0, Math.min(slots(inner) - kept, inner.pace.available(nowMs))),
 		waitMs: (nowMs) => (windowFree(inner) > 0 && canSubmit(inner) ? inner.pace.waitMs(nowMs) : 0),
 		rate: (nowMs) => inner.pace.rate(nowMs),
 		take(job) {

@@ -96,6 +96,8 @@ export interface SmppPool {
 	submit(submission: SmsSubmission): Promise<SubmitOutcome>;
 	/** Parts that could leave now without waiting. */
 	room(): number;
+	/** The same without what is kept of each bind's window for what is urgent: a sixteenth, 32 parts at most. */
+	commonRoom(): number;
 	/** Calls `listener`, at most once a turn, when there is room that there was not. */
 	onRoom(listener: () => void): void;
 	state(): PoolState;
@@ -104,6 +106,7 @@ export interface SmppPool {
 }
 
 const queueMaxDefault = 10_000;
+const keptMax = 32;
 
 interface Inner {
 	readonly parts: PoolParts;
@@ -143,6 +146,7 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 	return {
 		submit: (submission) => submit(inner, submission),
 		room: () => room(inner),
+		commonRoom: () => room(inner, Math.min(keptMax, Math.floor(parts.route.window / 16))),
 		onRoom: (listener) => void inner.listeners.push(listener),
 		state: () => stateOf(inner),
 		stop: (graceMs) => (inner.stopped ??= stop(inner, graceMs)),
@@ -239,7 +243,7 @@ function roomiest(inner: Inner, now: number): Link | undefined {
 	const { links } = inner;
 	for (let step = 0; step < links.length; step++) {
 		const link = links[(inner.first + step) % links.length] as Link;
-		const free = link.free(now);
+		const free = link.free(now, 0);
 		if (free <= most) continue;
 		best = link;
 		most = free;
@@ -278,11 +282,12 @@ function armPace(inner: Inner, now: number): void {
 	}, Math.ceil(waitMs)).unref();
 }
 
-function room(inner: Inner): number {
+/** `kept`: parts of each bind's window that are to stay free. */
+function room(inner: Inner, kept = 0): number {
 	if (inner.stopped !== undefined) return 0;
 	const now = inner.parts.clock.elapsed();
 	let free = -inner.queuedParts;
-	for (const link of inner.links) free += link.free(now);
+	for (const link of inner.links) free += link.free(now, kept);
 	armPace(inner, now);
 	return Math.max(0, free);
 }

@@ -1,7 +1,7 @@
 /**
- * The message path put together: accept, lanes, dispatch, receipts, inbound and chores, over a set of
- * routes. A process may leave out the sending half (no routes) or share it with others: the table is the
- * truth, and every batch has one holder.
+ * The half that sends: lanes, dispatch, receipts, inbound and chores, over a set of routes. It may be one of several
+ * on the same database, in processes of their own: the table is the truth, and every batch has one holder. The half
+ * that accepts, if it lives in the same process, hands over what it has committed.
  */
 import {
 	candidateIds,
@@ -19,16 +19,22 @@ import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
 import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
+import {
+	type HandedBatch,
+	type LeftBatch,
+	readHanded,
+	type ToAccepting,
+	type ToSending,
+} from "./channel.ts";
 import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
-import { type Acceptor, createAcceptor } from "./group.ts";
-import { createHandover } from "./handover.ts";
 import { createInbound, type Inbound } from "./inbound.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
+import type { Batch } from "./parcel.ts";
 import { createLateAnswers } from "./late-answers.ts";
 import { type Loop, startLoop } from "./loop.ts";
-import { createSenderIndexes } from "./prepare.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
+import { createRoom, type Room } from "./room.ts";
 import { createRouter, type RouteEntry, type Router } from "./router.ts";
 import { type SweepParts, sweepOften, sweepSeldom } from "./sweep.ts";
 
@@ -38,8 +44,7 @@ export interface RouteRuntime extends RouteEntry {
 	readonly open: (handlers: PoolHandlers) => SmppPool;
 }
 
-export interface MessagePathParts {
-	readonly db: Database;
+export interface SendingParts {
 	readonly worker: Database;
 	readonly vault: Vault;
 	readonly ids: Ids;
@@ -53,64 +58,81 @@ export interface MessagePathParts {
 	readonly onEvents: () => void;
 	/** No other process works on this database: what an earlier one held can be taken at once. */
 	readonly alone: boolean;
+	/** How often the table is looked at for waiting messages, milliseconds. */
+	readonly pollMs: number;
+	/** To the half that accepts in this process, if there is one. */
+	readonly post?: (message: ToAccepting) => void;
 }
 
-export interface MessagePath {
-	readonly acceptor: Acceptor;
+export interface Sending {
+	/** Who holds the batches of this half. */
+	readonly owner: string;
+	/** From the half that accepts in this process. */
+	hear(message: ToSending): void;
 	/** Drains: no new batches, in-flight submits settled, results written, the rest given back. */
 	stop(graceMs: number): Promise<void>;
 }
 
-interface Inner extends MessagePathParts {
+interface Inner extends SendingParts {
 	readonly owner: string;
 	readonly lanes: Lanes;
+	readonly room: Room;
 	readonly recorder: Recorder;
 	readonly inbound: Inbound;
 	readonly outlets: Map<string, Outlet>;
 	/** Lanes with work in the table: `route/class`. New messages must not overtake it. */
 	readonly backlog: Set<string>;
+	/** What has left the lanes and is not told yet. */
+	left: LeftBatch[];
+	/** What was last told of binds and backlog. */
+	told: string;
+	readonly toldBound: Set<string>;
 	/** The loop that claims, once it runs. */
 	claiming?: Loop;
 }
 
 const classNumbers = [0, 1, 2, 3] as const;
-const pollMs = 250;
 const convertedLengthMin = 8;
 const yearMs = 365 * 86_400_000;
+/** How long what has left gathers before it is told, milliseconds. */
+const tellMs = 2;
+/** How old what a message was judged by may be when it leaves without another look, milliseconds. */
+const freshMs = 1_000;
+const retryMs = 250;
 
-export async function startMessages(parts: MessagePathParts): Promise<MessagePath> {
+export async function startSending(parts: SendingParts): Promise<Sending> {
+	const lanes = createLanes();
+	const outlets = new Map<string, Outlet>();
+	const outletOf = (routeId: string): Outlet | undefined => outlets.get(routeId);
 	const inner: Inner = {
 		...parts,
 		owner: parts.ids.next(),
-		lanes: createLanes(),
+		lanes,
+		room: createRoom(lanes, outletOf),
 		recorder: createRecorder(parts),
 		inbound: inboundOf(parts),
-		outlets: new Map(),
+		outlets,
 		backlog: new Set(),
+		left: [],
+		told: "",
+		toldBound: new Set(),
 	};
 	if (parts.alone) await recoverAll(inner);
 	const router = createRouter(parts.routes);
-	const outletOf = (routeId: string): Outlet | undefined => inner.outlets.get(routeId);
 	const dispatcher = createDispatcher({
 		...inner,
 		router,
 		outletOf,
 		lateAnswers: createLateAnswers(),
-	});
-	const handover = parts.routes.length === 0 ? undefined : handoverOf(inner, dispatcher);
-	const acceptor = createAcceptor({
-		...parts,
-		router,
-		handover,
-		senderIndexes: createSenderIndexes(parts.vault),
+		onTaken: (batches) => noteLeft(inner, batches),
 	});
 	openOutlets(inner, dispatcher);
-	measure(inner, dispatcher, acceptor);
+	measure(inner, dispatcher);
 	const chores = startChores(inner, dispatcher, router);
 	return {
-		acceptor,
+		owner: inner.owner,
+		hear: (message) => hear(inner, dispatcher, message),
 		async stop(graceMs) {
-			await acceptor.idle();
 			await Promise.all(chores.map((chore) => chore.stop()));
 			const pools = [...inner.outlets.values()].map(({ pool }) => pool.stop(graceMs));
 			await Promise.all([dispatcher.stop(), ...pools]);
@@ -119,6 +141,86 @@ export async function startMessages(parts: MessagePathParts): Promise<MessagePat
 		},
 	};
 }
+
+// The half that accepts --------------------------------------------------------------------------------------
+
+function hear(inner: Inner, dispatcher: Dispatcher, message: ToSending): void {
+	switch (message.kind) {
+		case "told":
+			return inner.onEvents();
+		case "waits":
+			for (const lane of message.lanes) inner.backlog.add(lane);
+			tellLanes(inner);
+			return inner.claiming?.poke();
+		case "handed":
+			return void takeOver(inner, dispatcher, message).catch((error: unknown) =>
+				inner.log.error(
+					{ event: "messages.handed", err: error },
+					"batches could not be taken over; they wait for the end of their leases",
+				),
+			);
+	}
+}
+
+/** Batches under a lease of ours: into the lanes or, if they are started and the carrier has room, on their way. */
+async function takeOver(
+	inner: Inner,
+	dispatcher: Dispatcher,
+	{ batches, untilMs }: Extract<ToSending, { kind: "handed" }>,
+): Promise<void> {
+	const handed = JSON.parse(batches) as HandedBatch[];
+	await warm(inner, handed, untilMs);
+	const nowMs = inner.clock.now();
+	for (const batch of readHanded(handed, inner.vault)) {
+		const isFresh = nowMs < untilMs && nowMs - (batch.known[0]?.facts.now ?? 0) < freshMs;
+		if (batch.started && isFresh && inner.room.fits(batch)) {
+			noteLeft(inner, [batch]);
+			dispatcher.sendStarted(batch);
+		} else inner.lanes.push(batch);
+	}
+	for (const routeId of new Set(handed.map((batch) => batch.routeId))) dispatcher.wake(routeId);
+}
+
+/** While the database is away their keys may not come; their leases end meanwhile. */
+async function warm(inner: Inner, batches: readonly HandedBatch[], untilMs: number): Promise<void> {
+	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
+	for (;;) {
+		try {
+			return await inner.vault.warm(tenants);
+		} catch (error) {
+			if (inner.clock.now() > untilMs) throw error;
+			await new Promise((resolve) => void setTimeout(resolve, retryMs));
+		}
+	}
+}
+
+function noteLeft(inner: Inner, batches: readonly Batch[]): void {
+	const { post } = inner;
+	const handed = batches.filter((batch) => batch.handed);
+	if (post === undefined || handed.length === 0) return;
+	if (inner.left.length === 0)
+		setTimeout(() => {
+			post({ kind: "left", batches: inner.left });
+			inner.left = [];
+		}, tellMs);
+	for (const { routeId, class: classNumber, tenantId, started, parcels } of handed)
+		inner.left.push({ routeId, class: classNumber, tenantId, started, messages: parcels.length });
+}
+
+/** Tells which routes are bound and which lanes have a backlog, when that has changed. */
+function tellLanes(inner: Inner): void {
+	if (inner.post === undefined) return;
+	const bound = inner.routes.map(({ id }) => id).filter((id) => isBound(inner, id));
+	const backlog = [...inner.backlog].sort();
+	const news = JSON.stringify([bound, backlog]);
+	if (news === inner.told) return;
+	inner.told = news;
+	inner.toldBound.clear();
+	for (const id of bound) inner.toldBound.add(id);
+	inner.post({ kind: "lanes", bound, backlog });
+}
+
+// The carriers -----------------------------------------------------------------------------------------------
 
 async function recoverAll(inner: Inner): Promise<void> {
 	const recovered = await recoverBatches(inner, inner.clock.now() + yearMs);
@@ -133,22 +235,7 @@ function isBound(inner: Inner, routeId: string): boolean {
 	return inner.outlets.get(routeId)?.pool.state().state === "bound";
 }
 
-function handoverOf(inner: Inner, dispatcher: Dispatcher) {
-	return createHandover({
-		...inner,
-		serves: (routeId, classNumber) =>
-			isBound(inner, routeId) && !inner.backlog.has(`${routeId}/${classNumber}`),
-		overflowed(routeId, classNumber) {
-			inner.backlog.add(`${routeId}/${classNumber}`);
-			inner.claiming?.poke();
-		},
-		arrived: (routeIds) => {
-			for (const routeId of routeIds) dispatcher.wake(routeId);
-		},
-	});
-}
-
-function inboundOf(parts: MessagePathParts): Inbound {
+function inboundOf(parts: SendingParts): Inbound {
 	const unowned = parts.metrics.counter(
 		"wx_inbound_unowned_total",
 		"Inbound messages that were not taken: nobody's sender, no number, or no text.",
@@ -164,7 +251,10 @@ function openOutlets(inner: Inner, dispatcher: Dispatcher): void {
 			onLateAnswer: (late) => dispatcher.late(late),
 		});
 		inner.outlets.set(route.id, { pool, dialect: route.dialect });
-		pool.onRoom(() => dispatcher.wake(route.id));
+		pool.onRoom(() => {
+			if (!inner.toldBound.has(route.id)) tellLanes(inner);
+			dispatcher.wake(route.id);
+		});
 	}
 }
 
@@ -197,7 +287,7 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 	inner.claiming = startLoop({
 		log,
 		name: "messages.claim",
-		everyMs: pollMs,
+		everyMs: inner.pollMs,
 		step: () => claimAll(inner, dispatcher),
 	});
 	return [
@@ -236,18 +326,14 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 			}
 		}
 	}
+	tellLanes(inner);
 	return again;
 }
 
-function measure(inner: Inner, dispatcher: Dispatcher, acceptor: Acceptor): void {
+function measure(inner: Inner, dispatcher: Dispatcher): void {
 	const { metrics, lanes, recorder, routes } = inner;
 	const waiting = (): number => routes.reduce((sum, route) => sum + lanes.waiting(route.id), 0);
 	const bound = (): number => routes.filter((route) => isBound(inner, route.id)).length;
-	metrics.gauge(
-		"wx_messages_unaccepted",
-		"Messages waiting for the accept commit.",
-		acceptor.waiting,
-	);
 	metrics.gauge(
 		"wx_messages_waiting_in_memory",
 		"Messages leased, waiting for a carrier.",

@@ -1,0 +1,5 @@
+/** A process that serves the API and accepts; what it accepts is sent by workers (worker.ts). Needs DATABASE_URL. */
+import { startPlatform } from "./platform.ts";
+import { run } from "./run.ts";
+
+await run((config) => startPlatform(config, "api"));

@@ -1,0 +1,119 @@
+/**
+ * The half that sends, put together: the sandbox, the carriers' routes, dispatch, webhooks. It lives on a thread of
+ * the default process, or alone in a worker process.
+ */
+import { startSandbox } from "#channels/index.ts";
+import {
+	eventTypeOf,
+	type EventRef,
+	renderEvents,
+	type RouteEntry,
+	startSending,
+	type ToAccepting,
+	type ToSending,
+} from "#messages/index.ts";
+import { systemClock } from "#platform/clock.ts";
+import type { Config } from "#platform/config.ts";
+import { createEgress } from "#platform/egress.ts";
+import { createIds, systemRandom } from "#platform/ids.ts";
+import { createLog } from "#platform/log.ts";
+import { createMetrics, type Metrics } from "#platform/metrics.ts";
+import { createVault } from "#vault/index.ts";
+import { type EventSource, startWebhooks } from "#webhooks/index.ts";
+import { openPool, type Place } from "./database.ts";
+import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
+
+export interface SendingOptions {
+	readonly config: Config;
+	readonly place: Place;
+	readonly rootKey: Buffer;
+	readonly alone: boolean;
+	/** To the half that accepts, if it lives in the same process; else the table is looked at more often. */
+	readonly post: ((message: ToAccepting) => void) | undefined;
+	/** Metrics of the process itself. */
+	readonly process: boolean;
+}
+
+export interface SendingHalf {
+	readonly owner: string;
+	/** The sandbox's port. */
+	readonly smscPort: number;
+	readonly routes: readonly RouteEntry[];
+	readonly metrics: Metrics;
+	hear(message: ToSending): void;
+	stop(): Promise<void>;
+}
+
+/** How long in-flight submits may take to settle at a stop. */
+const graceMs = 10_000;
+/** How long events gather before webhooks look at the outbox. */
+const gatherMs = 50;
+/** How often the table is looked at for waiting messages: by a half that is told, and by one that is not. */
+const pollMs = { told: 250, alone: 20 } as const;
+
+export async function openSendingHalf(options: SendingOptions): Promise<SendingHalf> {
+	const { config, place, rootKey } = options;
+	const clock = systemClock;
+	const random = systemRandom();
+	const ids = createIds(clock, random);
+	const log = createLog(config.logLevel);
+	const metrics = createMetrics({ process: options.process });
+	const onStop: (() => Promise<void> | void)[] = [];
+	const stop = async (): Promise<void> => {
+		for (const step of onStop.splice(0).reverse()) await step();
+	};
+	try {
+		const db = openPool(place, "app", rootKey);
+		const worker = openPool(place, "worker", rootKey);
+		onStop.push(async () => void (await Promise.all([db.close(), worker.close()])));
+		const vault = createVault({ db, rootKey, random, clock });
+		const accounts = sandboxAccounts(random);
+		const host = "127.0.0.1";
+		const shared = { db, worker, vault, clock, random, ids, log, metrics };
+		const sandbox = await startSandbox({ ...shared, host, port: config.sandboxPort, accounts });
+		onStop.push(() => sandbox.stop(1_000));
+		const egress = createEgress({ allow: config.egressAllow, clock });
+		const at = { port: sandbox.port, accounts };
+		const routes = await openRoutes({ ...shared, config, egress, sandbox: at });
+		const poke = { webhooks: (): void => undefined };
+		const sending = await startSending({
+			...shared,
+			routes,
+			unknownReconcileMs: config.unknownReconcileMs,
+			alone: options.alone,
+			onEvents: gathered(() => poke.webhooks()),
+			pollMs: options.post === undefined ? pollMs.alone : pollMs.told,
+			...(options.post !== undefined && { post: options.post }),
+		});
+		onStop.push(() => sending.stop(graceMs));
+		const source: EventSource = {
+			topic: "sms",
+			eventTypeOf: (ref) => eventTypeOf(ref as unknown as EventRef),
+			render: (refs, scope) =>
+				renderEvents({ db, vault }, scope, refs as unknown as readonly EventRef[]),
+		};
+		const webhooks = startWebhooks({ ...shared, db: worker, egress, sources: [source] });
+		poke.webhooks = webhooks.poke;
+		onStop.push(() => webhooks.stop());
+		const { owner, hear } = sending;
+		return { owner, hear, smscPort: sandbox.port, routes: routes.map(entryOf), metrics, stop };
+	} catch (error) {
+		await stop();
+		throw error;
+	}
+}
+
+function entryOf({ id, environment, countries, priority }: RouteEntry): RouteEntry {
+	return { id, environment, countries, priority };
+}
+
+/** Calls `act` soon after the first of any number of calls: many commits a second are one wake-up. */
+function gathered(act: () => void): () => void {
+	let timer: NodeJS.Timeout | undefined;
+	return () => {
+		timer ??= setTimeout(() => {
+			timer = undefined;
+			act();
+		}, gatherMs).unref();
+	};
+}

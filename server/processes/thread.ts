@@ -1,0 +1,124 @@
+/**
+ * The thread of the half that sends, seen from the one that accepts: started early, so that its modules load while
+ * the database comes up; told to open when it is there. If it ends by itself, the process cannot go on.
+ */
+import { Worker } from "node:worker_threads";
+import type { RouteEntry, ToAccepting, ToSending } from "#messages/index.ts";
+import { type Config, ConfigError } from "#platform/config.ts";
+import { Secret } from "#platform/hidden.ts";
+import type { Place } from "./database.ts";
+
+/** To the thread. */
+export type Order =
+	| {
+			readonly kind: "open";
+			readonly place: Place;
+			readonly rootKey: Uint8Array;
+			readonly alone: boolean;
+	  }
+	| { readonly kind: "metrics" }
+	| { readonly kind: "stop" }
+	| ToSending;
+
+/** From the thread. */
+export type Report =
+	| ({ readonly kind: "open" } & Opened)
+	| { readonly kind: "failed"; readonly why: string; readonly isConfig: boolean }
+	| { readonly kind: "metrics"; readonly text: string }
+	| { readonly kind: "stop" }
+	| ToAccepting;
+
+export interface Opened {
+	readonly owner: string;
+	readonly smscPort: number;
+	readonly routes: readonly RouteEntry[];
+}
+
+export interface SendingThread {
+	open(place: Place, rootKey: Buffer, alone: boolean): Promise<Opened>;
+	post(message: ToSending): void;
+	onMessage(listener: (message: ToAccepting) => void): void;
+	metrics(): Promise<string>;
+	/** Resolves with a sentence if the thread ends by itself. */
+	readonly ended: Promise<string>;
+	stop(): Promise<void>;
+}
+
+const metricsMs = 2_000;
+
+export function startSendingThread(config: Config): SendingThread {
+	const worker = new Worker(new URL("./sending-thread.ts", import.meta.url), {
+		workerData: packConfig(config),
+	});
+	let listener: (message: ToAccepting) => void = () => undefined;
+	const waiting = new Map<string, (report: Report) => void>();
+	worker.on("message", (report: Report) => {
+		if (report.kind === "left" || report.kind === "lanes") return listener(report);
+		const kind = report.kind === "failed" ? "open" : report.kind;
+		waiting.get(kind)?.(report);
+		waiting.delete(kind);
+	});
+	let stopping: Promise<void> | undefined;
+	const ended = endOf(worker, () => stopping !== undefined);
+	const tell = (order: Order): void => worker.postMessage(order, []);
+	const ask = async (order: Order): Promise<Report> => {
+		const answer = new Promise<Report>((resolve) => void waiting.set(order.kind, resolve));
+		tell(order);
+		const failed = ended.then((why): Report => ({ kind: "failed", why, isConfig: false }));
+		return Promise.race([answer, failed]);
+	};
+	const stop = async (): Promise<void> => {
+		const report = await ask({ kind: "stop" });
+		if (report.kind === "failed") throw new Error(report.why);
+		await worker.terminate();
+	};
+	return {
+		ended,
+		post: tell,
+		onMessage: (next) => void (listener = next),
+		async open(place, rootKey, alone) {
+			const report = await ask({ kind: "open", place, rootKey, alone });
+			if (report.kind === "open") return report;
+			const { why, isConfig } = report as Extract<Report, { kind: "failed" }>;
+			throw isConfig ? new ConfigError(why) : new Error(why);
+		},
+		async metrics() {
+			const late = new Promise<undefined>(
+				(resolve) => void setTimeout(resolve, metricsMs, undefined).unref(),
+			);
+			const report = await Promise.race([ask({ kind: "metrics" }), late]);
+			return report?.kind === "metrics" ? report.text : "";
+		},
+		stop: () => (stopping ??= stop()),
+	};
+}
+
+/** Resolves when the thread fails, or ends without having been told to. */
+function endOf(worker: Worker, isStopping: () => boolean): Promise<string> {
+	return new Promise((resolve) => {
+		worker.on("error", (error) => {
+			const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+			resolve(`The thread that sends has failed: ${why}`);
+		});
+		worker.on("exit", (code) => {
+			if (!isStopping()) resolve(`The thread that sends has ended with status ${code}.`);
+		});
+	});
+}
+
+/** Secrets do not pass from thread to thread as they are. Both threads are of one process: it holds them anyway. */
+type PackedConfig = { readonly [K in keyof Config]: Config[K] | string | undefined };
+const secretNames = ["databaseUrl", "rootKey", "devSmsc"] as const;
+
+function packConfig(config: Config): PackedConfig {
+	const secrets = secretNames.map((name) => [name, config[name]?.reveal()]);
+	return { ...config, ...Object.fromEntries(secrets) };
+}
+
+export function unpackConfig(packed: PackedConfig): Config {
+	const secrets = secretNames.map((name) => {
+		const text = packed[name];
+		return [name, typeof text === "string" ? new Secret(text) : undefined];
+	});
+	return { ...(packed as Config), ...Object.fromEntries(secrets) };
+}

@@ -1,0 +1,65 @@
+/** One process accepts, two send, over one database: workers are killed with kill -9 at random moments, and started again. */
+import assert from "node:assert/strict";
+import {
+	makeDataDir,
+	pause,
+	removeDataDir,
+	startWorker,
+	type WorkerProcess,
+} from "../../bench/product.ts";
+import { startExternalPostgres } from "./external-postgres.ts";
+import { isRunning, killAll, openWorld } from "./world.ts";
+
+export interface WorkersResult {
+	readonly kills: number;
+	readonly messages: number;
+	readonly acknowledged: number;
+	readonly submittedTwice: number;
+}
+
+const workerCount = 2;
+
+/** Kills a worker so many times, each time while messages come and leave. */
+export async function loseWorkers({
+	kills,
+	seed,
+}: {
+	kills: number;
+	seed: number;
+}): Promise<WorkersResult> {
+	const databaseDir = makeDataDir();
+	const postgres = await startExternalPostgres(databaseDir);
+	const env = { DATABASE_URL: postgres.url, WAXWING_UNKNOWN_RECONCILE_SECONDS: "1" };
+	const world = await openWorld({ seed, env, role: "api" });
+	const start = (): Promise<WorkerProcess> =>
+		startWorker({ dataDir: world.dataDir, smscPort: world.sink.port, window: 50, env });
+	const workers: WorkerProcess[] = [];
+	try {
+		for (let i = 0; i < workerCount; i++) workers.push(await start());
+		world.client.start(8, 1);
+		for (let kill = 0; kill < kills; kill++) {
+			await pause(300 + world.random.fraction() * 1_500);
+			const victim = kill % workerCount;
+			await killAll([(workers[victim] as WorkerProcess).child.pid as number]);
+			await pause(world.random.fraction() * 500);
+			workers[victim] = await start();
+		}
+		await world.client.stop();
+		await world.client.retryUnanswered();
+		const { sent, submits } = await world.settle(90_000);
+		assert.ok(sent.length > 0);
+		for (const worker of workers) assert.equal(await worker.end("SIGTERM"), 0, worker.output());
+		return {
+			kills,
+			messages: sent.length,
+			acknowledged: world.client.accepted(),
+			submittedTwice: [...submits.values()].filter((count) => count > 1).length,
+		};
+	} finally {
+		const left = workers.flatMap(({ child }) => child.pid ?? []).filter(isRunning);
+		await killAll(left);
+		await world.close();
+		await postgres.stop();
+		removeDataDir(databaseDir);
+	}
+}
