@@ -8,6 +8,10 @@ export interface GrantRow {
 	readonly sealed: Buffer;
 }
 
+/**
+ * `offset 0` keeps the question one per row, answered by the index on the address. As a join it was planned, while the
+ * table had no statistics, as all of the tenant's statements read for each of the batch's rows.
+ */
 const insertStatement = sql(
 	"contacts.insert_grants",
 	`insert into consent_statements (tenant_id, id, environment, address_index, channel, coverage, granted, consented_at, sealed, recorded_at)
@@ -16,6 +20,7 @@ const insertStatement = sql(
 	where not exists (
 		select 1 from consent_statements c where c.tenant_id = $1::uuid and c.environment = $2::text and c.channel = 'sms'
 			and c.address_index = g.address_index and c.consented_at >= to_timestamp(g.consented_ms / 1000)
+		offset 0
 	)`,
 );
 
