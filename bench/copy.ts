@@ -1,6 +1,8 @@
 /**
- * The yardstick: how fast one client loads the same rows into the same tables, indexes and keys included,
- * with COPY. The rows are those of the run just made, under new ids, as acceptance writes them.
+ * The yardstick: how fast one client loads the same rows into the same tables, indexes, keys and checks included, with
+ * COPY. The rows are those of the run just made, under new ids, as acceptance writes them. COPY refuses tables whose
+ * policies bind the role, so it runs as the superuser, whom they do not bind: that makes the yardstick the faster one.
+ * What the policies cost is shown beside it by INSERT … SELECT under the application's role, whom they bind.
  */
 import { pipeline } from "node:stream/promises";
 import { Readable } from "node:stream";
@@ -18,40 +20,83 @@ export interface CopyFigures {
 	readonly bytes: number;
 }
 
+/** How the messages were accepted: handed over in memory, or to wait in their lane. */
+export type Written = "handed over" | "waiting";
+
 interface Source {
 	readonly table: string;
 	readonly columns: readonly string[];
 	readonly query: string;
 }
 
-/** What acceptance writes of a message. A batch of 64 shares a lease. */
-async function sources(client: pg.Client): Promise<Source[]> {
-	return [
-		await renamed(client, "messages", "id"),
-		{
-			table: "dispatch_batches",
-			columns: ["id", "owner", "lease_until", "tenant_id", "route_id", "message_ids"],
-			query:
-				"select batch_id, batch_id, now() + interval '1 day', tenant_id, batch_id, array_agg(new_id) from bench_ids group by tenant_id, batch_id",
-		},
-		{
-			table: "outbox",
-			columns: ["tenant_id", "id", "environment", "topic", "refs", "created_at"],
-			query:
-				"select tenant_id, (array_agg(batch_id))[1], 'live', 'sms', jsonb_agg(jsonb_build_array(new_id, new_id, 10)), now() from bench_ids group by tenant_id, group_number",
-		},
-	];
+/** Rows read out and ready to be loaded. */
+export interface Loadable {
+	readonly messages: number;
+	readonly bytes: number;
+	/** Rows of all tables. */
+	readonly rows: number;
+	/** COPY into the tables themselves, one transaction; seconds. */
+	copy(): Promise<number>;
+	/** The messages alone into a table with the same columns and nothing else; seconds. */
+	copyBare(): Promise<number>;
+	/** INSERT … SELECT under the application's role, policies in force, one transaction; seconds. */
+	insertUnderPolicies(): Promise<number>;
+	close(): Promise<void>;
+}
+
+/** What acceptance writes of a message. A batch of 64 shares a lease; a thousand share a row of the outbox. */
+async function sources(client: pg.Client, written: Written, since: Date): Promise<Source[]> {
+	const messages = await renamed(client, "messages", "id", "k.new_id");
+	const outbox = {
+		table: "outbox",
+		columns: ["tenant_id", "id", "environment", "topic", "refs", "created_at"],
+		query:
+			"select tenant_id, (array_agg(batch_id))[1], 'live', 'sms', jsonb_agg(jsonb_build_array(new_id, new_id, 10))::text, now() from bench_ids group by tenant_id, group_number",
+	};
+	if (written === "waiting")
+		return [
+			...(await consents(client, since)),
+			messages,
+			await renamed(client, "lane_entries", "message_id", "k.new_id"),
+			outbox,
+		];
+	const batches = {
+		table: "dispatch_batches",
+		columns: ["id", "owner", "lease_until", "tenant_id", "route_id", "message_ids"],
+		query:
+			"select batch_id, batch_id, now() + interval '1 day', tenant_id, batch_id, array_agg(new_id) from bench_ids group by tenant_id, batch_id",
+	};
+	return [messages, batches, outbox];
 }
 
 /** A table's rows of the chosen messages under their new ids, whatever its other columns are. */
-async function renamed(client: pg.Client, table: string, id: string): Promise<Source> {
+async function renamed(
+	client: pg.Client,
+	table: string,
+	id: string,
+	newId: string,
+): Promise<Source> {
 	const columns = await columnsOf(client, table);
-	const shown = columns.map((name) => (name === id ? "k.new_id" : `t.${name}`)).join(", ");
+	const shown = columns.map((name) => (name === id ? newId : `t.${name}`)).join(", ");
 	return {
 		table,
 		columns,
 		query: `select ${shown} from bench_ids k join ${table} t on t.tenant_id = k.tenant_id and t.${id} = k.old_id order by k.new_id`,
 	};
+}
+
+/** Consent stated with the messages: acceptance wrote a statement for each; under the messages' new ids they are new too. */
+async function consents(client: pg.Client, since: Date): Promise<Source[]> {
+	const table = "consent_statements";
+	const columns = await columnsOf(client, table);
+	const shown = columns.map((name) => (name === "id" ? "k.new_id" : `t.${name}`)).join(", ");
+	const moment = `'${since.toISOString()}'::timestamptz`;
+	const query = `select ${shown} from (select tenant_id, new_id, row_number() over (order by old_id) as n from bench_ids) k
+		join (select *, row_number() over (order by id) as n from ${table} where recorded_at >= ${moment}) t using (n) order by k.new_id`;
+	const { rows } = await client.query<{ found: boolean }>(
+		`select exists (select from ${table} where recorded_at >= ${moment}) as found`,
+	);
+	return rows[0]?.found === true ? [{ table, columns, query }] : [];
 }
 
 async function columnsOf(client: pg.Client, table: string): Promise<string[]> {
@@ -63,31 +108,87 @@ async function columnsOf(client: pg.Client, table: string): Promise<string[]> {
 }
 
 export async function copyRows(dataDir: string, most: number): Promise<CopyFigures> {
+	const { messages, bytes, copy, close } = await readRows(dataDir, most, "handed over", new Date());
+	try {
+		const seconds = await copy();
+		return { messages, seconds, rowsPerSecond: messages / seconds, bytes };
+	} finally {
+		await close();
+	}
+}
+
+/** Reads out what was written of the newest messages; consent statements from `since` on. */
+export async function readRows(
+	dataDir: string,
+	most: number,
+	written: Written,
+	since: Date,
+): Promise<Loadable> {
 	const client = new pg.Client(superuserOf(dataDir));
 	await client.connect();
-	try {
-		const messages = await makeIds(client, most);
-		const loads = [];
-		for (const source of await sources(client))
-			loads.push({ ...source, octets: await readOut(client, source.query) });
+	const messages = await makeIds(client, most);
+	const chosen = await sources(client, written, since);
+	const loads: (Source & { octets: Buffer })[] = [];
+	for (const source of chosen)
+		loads.push({ ...source, octets: await readOut(client, source.query) });
+	const copyInto = (table: string, columns: readonly string[], octets: Buffer): Promise<void> =>
+		pipeline(
+			Readable.from([octets]),
+			client.query(copyFrom(`copy ${table} (${columns.join(", ")}) from stdin`)),
+		);
+	const inTransaction = async (work: () => Promise<void>): Promise<number> => {
 		const started = monotonicMs();
 		await client.query("begin");
-		for (const { table, columns, octets } of loads)
-			await pipeline(
-				Readable.from([octets]),
-				client.query(copyFrom(`copy ${table} (${columns.join(", ")}) from stdin`)),
-			);
+		await work();
 		await client.query("commit");
-		const seconds = (monotonicMs() - started) / 1_000;
-		return {
-			messages,
-			seconds,
-			rowsPerSecond: messages / seconds,
-			bytes: loads.reduce((sum, { octets }) => sum + octets.length, 0),
-		};
-	} finally {
-		await client.end();
-	}
+		return (monotonicMs() - started) / 1_000;
+	};
+	return {
+		messages,
+		bytes: loads.reduce((sum, { octets }) => sum + octets.length, 0),
+		rows: loads.reduce((sum, { octets }) => sum + linesOf(octets), 0),
+		copy: () =>
+			inTransaction(async () => {
+				for (const { table, columns, octets } of loads) await copyInto(table, columns, octets);
+			}),
+		async copyBare() {
+			await client.query("create table bench_bare as table messages with no data");
+			const [load] = loads.filter(({ table }) => table === "messages");
+			const seconds = await inTransaction(() =>
+				copyInto("bench_bare", load?.columns ?? [], load?.octets ?? Buffer.alloc(0)),
+			);
+			await client.query("drop table bench_bare");
+			return seconds;
+		},
+		async insertUnderPolicies() {
+			// Rows of their own: the ids are made anew, and what COPY loaded stays.
+			await client.query("drop table bench_ids");
+			await makeIds(client, most);
+			for (const { table, query, columns } of chosen) {
+				await client.query(`create temporary table staged_${table} (like ${table})`);
+				await client.query(`insert into staged_${table} (${columns.join(", ")}) ${query}`);
+				await client.query(`grant select on staged_${table} to waxwing_app`);
+			}
+			const { rows } = await client.query<{ tenant_id: string }>(
+				"select tenant_id from bench_ids limit 1",
+			);
+			const scope = `set_config('app.tenant', '${rows[0]?.tenant_id}', true), set_config('app.environment', 'live', true)`;
+			return inTransaction(async () => {
+				await client.query(`set local role waxwing_app; select ${scope}`);
+				for (const { table, columns } of chosen)
+					await client.query(
+						`insert into ${table} (${columns.join(", ")}) select ${columns.join(", ")} from staged_${table}`,
+					);
+			});
+		},
+		close: () => client.end(),
+	};
+}
+
+function linesOf(octets: Buffer): number {
+	let lines = 0;
+	for (let at = octets.indexOf(10); at >= 0; at = octets.indexOf(10, at + 1)) lines++;
+	return lines;
 }
 
 /** New ids for the newest messages, in order, as the product would have made them. */

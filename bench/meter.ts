@@ -8,6 +8,8 @@ export interface Meter {
 	fsync(): Promise<string>;
 	/** Messages in the state `delivered`. */
 	delivered(): Promise<number>;
+	/** Entries of lanes. */
+	waiting(): Promise<number>;
 	/** Batches of events not yet handed to webhooks. */
 	outbox(): Promise<number>;
 	walBytes(): Promise<number>;
@@ -40,6 +42,7 @@ export async function openMeter(dataDir: string): Promise<Meter> {
 		fsync: () => one("show fsync"),
 		delivered: async () =>
 			Number(await one("select count(*) from message_states where status = 40")),
+		waiting: async () => Number(await one("select count(*) from lane_entries")),
 		outbox: async () => Number(await one("select count(*) from outbox")),
 		walBytes: async () => Number(await one("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")),
 		commits: async () =>

@@ -1,0 +1,195 @@
+/**
+ * `npm run bench -- limit [--messages N] [--rounds N] [--note TEXT]`: durable acceptance against what the database could
+ * do at best. The carrier is away, so that batches of 1,000 are accepted and wait in their lane, and nothing else is
+ * done; then one client loads the same rows into the same tables with COPY, under new ids (copy.ts says what is in force
+ * for it and what not). In turn, N rounds (3 unless told) of N messages (40,000 unless told), for transactional messages
+ * and for promotional ones with consent stated. Beside it: COPY into bare tables and what the disk commits.
+ */
+import { parseArgs } from "node:util";
+import { commitsPerSecond, copyPlainRows } from "./disk.ts";
+import { type Loadable, readRows } from "./copy.ts";
+import { describeMachine, medianOf, print, record } from "./journal.ts";
+import type { LoadReport } from "./load.ts";
+import { cpuSecondsOf, type Meter, openMeter } from "./meter.ts";
+import { makeDataDir, pause, removeDataDir, startProduct } from "./product.ts";
+import { productRequest } from "./requests.ts";
+import { ask, startHands } from "./run.ts";
+
+const { values } = parseArgs({
+	allowPositionals: true,
+	options: {
+		messages: { type: "string", default: "40000" },
+		rounds: { type: "string", default: "3" },
+		note: { type: "string" },
+	},
+});
+const messages = Number(values.messages);
+const rounds = Number(values.rounds);
+
+/** What one side of one round took. */
+interface Cost {
+	readonly perSecond: number;
+	readonly walBytes: number;
+	readonly serverMicros: number;
+	readonly postgresMicros: number;
+}
+
+interface Round {
+	readonly accept: Cost;
+	readonly copy: Cost;
+	readonly bareCopyPerSecond: number;
+	readonly policiesPerSecond: number;
+	readonly rowsPerMessage: number;
+}
+
+const dataDir = makeDataDir();
+const hands = await startHands();
+const product = await startProduct({ dataDir, smscPort: hands.smscPort });
+const { dev, port, child } = product;
+const kinds = {
+	transactional: { ...dev.samples.transactional },
+	/** A number in Germany, where promotion needs consent and knows no hours. */
+	promotional: {
+		to: "+4915100000000",
+		from: "WAXWNG",
+		category: "promotional",
+		text: "Shoes at half their price until Sunday.",
+		consent: { source: "web form", consented_at: new Date().toISOString() },
+	},
+};
+try {
+	const meter = await openMeter(dataDir);
+	const machine = await describeMachine(meter);
+	const disk = {
+		plainCopyPerSecond: await copyPlainRows(dataDir),
+		commitsPerSecond: await commitsPerSecond(dataDir, 1),
+		commitsPerSecondOfEight: await commitsPerSecond(dataDir, 8),
+	};
+	await ask(hands.sink, { listen: false });
+	// The bind is gone a moment later; what was handed over until then would not wait in the lane.
+	await pause(1_000);
+	const results: Record<string, object> = {};
+	let next = 0;
+	for (const kind of ["transactional", "promotional"] as const) {
+		await accept(meter, kinds[kind], next);
+		next += messages;
+		const measured: Round[] = [];
+		for (let round = 1; round <= rounds; round++, next += messages) {
+			const one = await measureRound(meter, kinds[kind], next);
+			measured.push(one);
+			print(
+				`${kind}, round ${round}: accepted ${whole(one.accept.perSecond)}/s, COPY ${whole(one.copy.perSecond)}/s`,
+			);
+		}
+		results[kind] = { ...summaryOf(measured), rounds: measured };
+		print(tableOf(kind, measured));
+	}
+	print(
+		[
+			`COPY of plain rows (id, number, 64 characters) into a bare table: ${whole(disk.plainCopyPerSecond)} rows/s`,
+			`commits: ${whole(disk.commitsPerSecond)}/s by one client, ${whole(disk.commitsPerSecondOfEight)}/s by eight`,
+		].join("\n"),
+	);
+	await meter.close();
+	record("limit", { note: values.note, machine, messages, disk, ...results });
+} catch (error) {
+	print(product.output().slice(-3_000));
+	throw error;
+} finally {
+	await product.end("SIGKILL");
+	hands.stop();
+	removeDataDir(dataDir);
+}
+
+/** Messages accepted from `first` on, their numbers counted. */
+async function accept(meter: Meter, body: object, first: number): Promise<Cost> {
+	return costOf(meter, async () => {
+		const { report, error } = await ask<{ report?: LoadReport; error?: string }>(hands.load, {
+			port,
+			request: productRequest(dev, body as Record<string, unknown>, 1_000),
+			connections: 8,
+			perRequest: 1_000,
+			durationMs: 600_000,
+			messagesMax: messages,
+			firstIndex: first,
+		});
+		if (report === undefined) throw new Error(`the load failed: ${error}`);
+		if (!report.firstAnswer.includes('"status":"accepted"'))
+			throw new Error(`the sample is not accepted: ${report.firstAnswer}`);
+		return (report.endedMs - report.startedMs) / 1_000;
+	});
+}
+
+async function measureRound(meter: Meter, body: object, first: number): Promise<Round> {
+	const since = new Date();
+	const before = await meter.waiting();
+	const accepted = await accept(meter, body, first);
+	if ((await meter.waiting()) - before !== messages)
+		throw new Error("not all of the accepted messages wait in their lane");
+	const rows: Loadable = await readRows(dataDir, messages, "waiting", since);
+	try {
+		return {
+			accept: accepted,
+			copy: await costOf(meter, rows.copy),
+			bareCopyPerSecond: rows.messages / (await rows.copyBare()),
+			policiesPerSecond: rows.messages / (await rows.insertUnderPolicies()),
+			rowsPerMessage: rows.rows / rows.messages,
+		};
+	} finally {
+		await rows.close();
+	}
+}
+
+/** `work` gives the seconds it took; the rest is read before and after. */
+async function costOf(meter: Meter, work: () => Promise<number>): Promise<Cost> {
+	const before = { wal: await meter.walBytes(), cpu: cpuSecondsOf(child.pid ?? 0) };
+	const seconds = await work();
+	const after = { cpu: cpuSecondsOf(child.pid ?? 0), wal: await meter.walBytes() };
+	return {
+		perSecond: messages / seconds,
+		walBytes: (after.wal - before.wal) / messages,
+		serverMicros: ((after.cpu.server - before.cpu.server) / messages) * 1e6,
+		postgresMicros: ((after.cpu.postgres - before.cpu.postgres) / messages) * 1e6,
+	};
+}
+
+function summaryOf(measured: readonly Round[]) {
+	const median = (of: (round: Round) => number): number => medianOf(measured.map(of));
+	const cost = (side: "accept" | "copy"): Cost => ({
+		perSecond: median((round) => round[side].perSecond),
+		walBytes: median((round) => round[side].walBytes),
+		serverMicros: median((round) => round[side].serverMicros),
+		postgresMicros: median((round) => round[side].postgresMicros),
+	});
+	const sides = { accept: cost("accept"), copy: cost("copy") };
+	return {
+		...sides,
+		ratio: sides.accept.perSecond / sides.copy.perSecond,
+		bareCopyPerSecond: median((round) => round.bareCopyPerSecond),
+		policiesPerSecond: median((round) => round.policiesPerSecond),
+		rowsPerMessage: median((round) => round.rowsPerMessage),
+	};
+}
+
+function tableOf(kind: string, measured: readonly Round[]): string {
+	const summary = summaryOf(measured);
+	const { accept: accepted, copy, ratio } = summary;
+	const row = (label: string, of: (cost: Cost) => number): string =>
+		`${label.padEnd(34)}${whole(of(accepted)).padStart(12)}${whole(of(copy)).padStart(12)}`;
+	return [
+		"",
+		`${`${kind}, medians of ${measured.length}`.padEnd(34)}${"acceptance".padStart(12)}${"COPY".padStart(12)}`,
+		row("messages /s", (cost) => cost.perSecond),
+		row("WAL bytes per message", (cost) => cost.walBytes),
+		row("server CPU, µs per message", (cost) => cost.serverMicros),
+		row("PostgreSQL CPU, µs per message", (cost) => cost.postgresMicros),
+		`acceptance ÷ COPY: ${ratio.toFixed(3)} (${summary.rowsPerMessage.toFixed(2)} rows per message)`,
+		`INSERT … SELECT of them under the application's role, policies in force: ${whole(summary.policiesPerSecond)} messages/s`,
+		`COPY of the messages' rows alone into a table without indexes and checks: ${whole(summary.bareCopyPerSecond)}/s`,
+		"",
+	].join("\n");
+}
+
+function whole(number: number): string {
+	return Math.round(number).toLocaleString("en");
+}
