@@ -244,6 +244,7 @@ create table messages (
 	constraint messages_verdicts_check CHECK (((length(verdicts) <= 64) AND (translate(verdicts, 'pnrd'::text, ''::text) = ''::text)))
 ) partition by RANGE (id);
 CREATE INDEX messages_by_address ON ONLY public.messages USING btree (tenant_id, environment, address_index, id DESC);
+CREATE INDEX messages_inbound ON ONLY public.messages USING btree (tenant_id, environment, id DESC) WHERE inbound;
 alter table messages enable row level security;
 alter table messages force row level security;
 create policy batch_of_tenants on messages for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
@@ -557,6 +558,10 @@ create function wx.environment()
 	language plpgsql stable;
 grant execute on function wx.environment() to waxwing_app;
 grant execute on function wx.environment() to waxwing_worker;
+create function wx.expired_after(in_route uuid, at timestamp with time zone, look integer, after_class smallint, after_tenant uuid, after_due timestamp with time zone, after_message uuid)
+	returns TABLE(tenant_id uuid, message_id uuid, environment text, class smallint, due_at timestamp with time zone, expired boolean)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.expired_after(uuid,timestamp with time zone,integer,smallint,uuid,timestamp with time zone,uuid) to waxwing_worker;
 create function wx.expired_batches(at timestamp with time zone, most integer)
 	returns TABLE(batch_id uuid, started boolean)
 	language sql volatile security definer set search_path=public, wx;
@@ -590,6 +595,10 @@ create function wx.lease_lane(in_route uuid, in_class smallint, in_tenant uuid, 
 	returns TABLE(message_id uuid, attempt smallint, possible_duplicate boolean, abandoned boolean, environment text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.lease_lane(uuid,smallint,uuid,timestamp with time zone,integer,uuid) to waxwing_worker;
+create function wx.list_edge(before uuid, after uuid, look integer, backwards boolean, only_inbound boolean)
+	returns SETOF uuid
+	language plpgsql stable security definer set search_path=public, wx;
+grant execute on function wx.list_edge(uuid,uuid,integer,boolean,boolean) to waxwing_app;
 create function wx.list_tenants(after uuid, page integer)
 	returns TABLE(tenant_id uuid, name_sealed bytea, suspended_at timestamp with time zone, created_at timestamp with time zone)
 	language sql stable security definer set search_path=public, wx;

@@ -309,17 +309,51 @@ export function entriesOfBatches(tx: Tx, batchIds: readonly string[]): Promise<H
 
 const expiredEntriesStatement = sql(
 	"lanes.expired_entries",
-	"select tenant_id, message_id, environment from wx.expired_entries($1, to_timestamp($2::float8 / 1000), $3)",
+	`select tenant_id, message_id, environment, class, due_at::text as due_at, expired
+	from wx.expired_after($1, to_timestamp($2::float8 / 1000), $3, $4::smallint, $5, $6::timestamptz, $7)`,
 );
 
-/** Waiting entries of a route whose message is no longer wanted. Reads the whole lane: for routes that stand still. */
+/** An entry of a lane, by its place in the order of the lane. `due_at` is as PostgreSQL writes it: to the microsecond. */
+export interface LanePlace {
+	readonly class: number;
+	readonly tenant_id: string;
+	readonly due_at: string;
+	readonly message_id: string;
+}
+
+/** Before the first entry of any route. */
+export const laneStart: LanePlace = {
+	class: -1,
+	tenant_id: "00000000-0000-0000-0000-000000000000",
+	due_at: "-infinity",
+	message_id: "00000000-0000-0000-0000-000000000000",
+};
+
+export interface LookedAt extends LanePlace {
+	readonly environment: string;
+	readonly expired: boolean;
+}
+
+/**
+ * Looks at the next `look` due entries of a route behind a place. Returns those whose message is no longer wanted, and the
+ * last one looked at, from which to go on; nothing at the end of the route. For routes that stand still.
+ */
 export function expiredEntries(
 	tx: Tx,
 	routeId: string,
 	atMs: number,
-	most: number,
-): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
-	return tx.query(expiredEntriesStatement, [routeId, atMs, most]);
+	look: number,
+	after: LanePlace,
+): Promise<LookedAt[]> {
+	return tx.query(expiredEntriesStatement, [
+		routeId,
+		atMs,
+		look,
+		after.class,
+		after.tenant_id,
+		after.due_at,
+		after.message_id,
+	]);
 }
 
 const strandedStatement = sql(

@@ -10,7 +10,7 @@ import type { Vault } from "#vault/index.ts";
 import { tagIndexOf } from "./prepare.ts";
 import { messagePrefix } from "./render.ts";
 import { messageErrors, ranksOf } from "./state.ts";
-import type { ListFilter, StoredMessage } from "./read-store.ts";
+import type { Listed, ListFilter, StoredMessage } from "./read-store.ts";
 
 export interface ListQuery {
 	readonly limit?: number;
@@ -111,24 +111,30 @@ function larger(a: string | undefined, b: string | undefined): string | undefine
 	return a === undefined ? b : b === undefined ? a : a > b ? a : b;
 }
 
-/** `rows` has one more than the page when there is more; that one is cut off where it was found. */
+/**
+ * `rows` has one more than the page when there is more; that one is cut off where it was found. A look that ended before
+ * the list did (`lookedTo`) goes on from there, whatever the page holds.
+ */
 export function cursorsOf(
-	rows: readonly StoredMessage[],
+	{ rows, lookedTo }: Listed,
 	query: ListQuery,
 	limit: number,
 ): { rows: StoredMessage[]; cursors: Record<string, string | null> } {
 	const backwards = query.ending_before !== undefined;
 	const more = rows.length > limit;
 	const page = backwards ? rows.slice(more ? 1 : 0) : rows.slice(0, limit);
-	const first = page[0];
-	const last = page.at(-1);
-	const show = (row: StoredMessage | undefined): string | null =>
-		row === undefined ? null : showId(messagePrefix, row.id);
+	const show = (id: string | undefined): string | null =>
+		id === undefined ? null : showId(messagePrefix, id);
+	const first = page[0]?.id;
+	const last = page.at(-1)?.id;
+	const cameFrom = query.starting_after !== undefined;
 	return {
 		rows: page,
 		cursors: {
-			next_cursor: backwards || more ? show(last) : null,
-			prev_cursor: (backwards ? more : query.starting_after !== undefined) ? show(first) : null,
+			next_cursor: show(backwards ? (last ?? lookedTo) : more ? last : lookedTo),
+			prev_cursor: show(
+				backwards ? (more ? first : lookedTo) : cameFrom ? (first ?? lookedTo) : undefined,
+			),
 			refresh_cursor: show(first),
 		},
 	};

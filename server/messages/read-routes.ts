@@ -39,6 +39,7 @@ export function listRoute(parts: ReadRouteParts): Route {
 		idempotency: "none",
 		audited: false,
 		summary: "List messages, newest first",
+		description: `A page looks at ${store.lookMax.toLocaleString("en")} messages at most. With a filter that few of them fit it may hold fewer than \`limit\`, or none, while \`next_cursor\` is not null: go on from there.`,
 		query: shapes.listQuery,
 		answers: {
 			200: { description: "A page.", schema: shapes.messageList },
@@ -50,13 +51,13 @@ export function listRoute(parts: ReadRouteParts): Route {
 			await parts.vault.warm([scope.tenantId]);
 			const nowMs = parts.clock.now();
 			const filter = readFilter(parts.vault, scope, query, nowMs);
-			const rows =
+			const listed =
 				filter === undefined
-					? []
+					? { rows: [], lookedTo: undefined }
 					: await parts.db.inTenant(scope, (tx) =>
 							store.listMessages(tx, scope, { ...filter, limit: filter.limit + 1 }),
 						);
-			const page = cursorsOf(rows, query, filter?.limit ?? 0);
+			const page = cursorsOf(listed, query, filter?.limit ?? 0);
 			return {
 				status: 200,
 				body: {

@@ -1,6 +1,6 @@
 /**
  * SQL of reading messages: by id, in lists, their timelines and decisions. Lists start at the index that
- * serves them and stay inside a page, however many messages there are.
+ * serves them and look at a bounded number of messages, however many there are and however few fit.
  */
 import { type Scope, sql, type Tx } from "#platform/db.ts";
 
@@ -74,18 +74,23 @@ const filters = `m.tenant_id = $1 and m.environment = $2 and m.id < $3 and m.id 
 	and ($8::smallint[] is null or s.error = any ($8)) and ($9::bytea is null or m.sender_index = $9)
 	and not exists (select from unnest($10::bytea[]) as t (tag) where coalesce(position(t.tag in m.tag_indexes), 0) = 0)`;
 
-const newestStatement = sql(
-	"messages.list_newest",
-	`select ${columns} from messages m ${joins} where ${filters} order by m.id desc limit $11`,
-);
-const oldestStatement = sql(
-	"messages.list_oldest",
-	`select ${columns} from messages m ${joins} where ($13::bytea is null or m.address_index = $13) and ${filters} order by m.id asc limit $11`,
-);
-const byAddressStatement = sql(
-	"messages.list_by_address",
-	`select ${columns} from messages m ${joins} where m.address_index = $13::bytea and ${filters} order by m.id desc limit $11`,
-);
+const list = (name: string, first: string, order: "asc" | "desc") =>
+	sql(
+		`messages.list_${name}`,
+		`select ${columns} from messages m ${joins} where ${first}${filters} order by m.id ${order} limit $11`,
+	);
+/** By which index a list is walked, and in which direction. */
+const walks = {
+	all: { newest: list("newest", "", "desc"), oldest: list("oldest", "", "asc") },
+	inbound: {
+		newest: list("inbound", "m.inbound and ", "desc"),
+		oldest: list("inbound_oldest", "m.inbound and ", "asc"),
+	},
+	address: {
+		newest: list("by_address", "m.address_index = $13::bytea and ", "desc"),
+		oldest: list("by_address_oldest", "m.address_index = $13::bytea and ", "asc"),
+	},
+} as const;
 /**
  * What went wrong is found by its events (see message_events_of_note), without reading the many that went
  * well. A message may have had the state and left it, so the present state is asked too.
@@ -103,16 +108,62 @@ const commonRanks = new Set([5, 10, 20, 40]);
 const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 const zeroId = "00000000-0000-0000-0000-000000000000";
 
-export async function listMessages(
-	tx: Tx,
-	scope: Scope,
-	filter: ListFilter,
-): Promise<StoredMessage[]> {
+const edgeStatement = sql(
+	"messages.list_edge",
+	"select id from wx.list_edge($1, $2, $3, $4, $5) as id",
+);
+
+/** Messages that one page looks at, at most. Fewer may fit its filter, also none: the next page goes on. */
+export const lookMax = 1_000;
+
+export interface Listed {
+	readonly rows: readonly StoredMessage[];
+	/** The last message looked at, when the look ended before the list did; undefined when the list is at its end. */
+	readonly lookedTo: string | undefined;
+}
+
+type Walk = keyof typeof walks | "events";
+
+function walkOf({ addressIndex, inbound, ranks, backwards }: ListFilter): Walk {
+	if (addressIndex !== undefined) return "address";
+	if (inbound === true) return "inbound";
+	const isRare = ranks?.every((rank) => !commonRanks.has(rank)) === true;
+	return isRare && !backwards ? "events" : "all";
+}
+
+interface Bounds {
+	readonly before: string;
+	readonly after: string;
+	readonly lookedTo: string | undefined;
+}
+
+/** What went to one number is few, and what went wrong is found by its events: they are not walked past others. */
+async function boundsOf(tx: Tx, filter: ListFilter, walk: Walk): Promise<Bounds> {
+	const { before = lastId, after = zeroId, backwards } = filter;
+	const all = { before, after, lookedTo: undefined };
+	if (walk === "address" || walk === "events") return all;
+	const values = [before, after, lookMax, backwards, walk === "inbound"];
+	const [last, beyond] = await tx.query<{ id: string }>(edgeStatement, values);
+	if (last === undefined || beyond === undefined) return all;
+	return {
+		...all,
+		...(backwards ? { before: beyond.id } : { after: beyond.id }),
+		lookedTo: last.id,
+	};
+}
+
+/**
+ * The messages of a page, newest first, among the next `lookMax`: of the tenant, of both its environments; or of those from
+ * people when only they are asked for. All of those of a number, or in a state that is rare.
+ */
+export async function listMessages(tx: Tx, scope: Scope, filter: ListFilter): Promise<Listed> {
+	const walk = walkOf(filter);
+	const { before, after, lookedTo } = await boundsOf(tx, filter, walk);
 	const values: unknown[] = [
 		scope.tenantId,
 		scope.environment,
-		filter.before ?? lastId,
-		filter.after ?? zeroId,
+		before,
+		after,
 		filter.inbound ?? null,
 		filter.class ?? null,
 		filter.ranks ?? null,
@@ -122,14 +173,11 @@ export async function listMessages(
 		filter.limit,
 		filter.nowMs,
 	];
-	if (filter.backwards)
-		return (
-			await tx.query<StoredMessage>(oldestStatement, [...values, filter.addressIndex ?? null])
-		).reverse();
-	if (filter.addressIndex !== undefined)
-		return tx.query(byAddressStatement, [...values, filter.addressIndex]);
-	const isRare = filter.ranks?.every((rank) => !commonRanks.has(rank)) === true;
-	return tx.query(isRare ? byStateStatement : newestStatement, values);
+	if (walk === "address") values.push(filter.addressIndex);
+	const order = filter.backwards ? "oldest" : "newest";
+	const statement = walk === "events" ? byStateStatement : walks[walk][order];
+	const rows = await tx.query<StoredMessage>(statement, values);
+	return { rows: filter.backwards ? rows.reverse() : rows, lookedTo };
 }
 
 /**

@@ -7,6 +7,8 @@ import { leaseMs } from "./handover.ts";
 import {
 	expiredEntries,
 	finishEntries,
+	type LanePlace,
+	laneStart,
 	type ReturnedEntry,
 	renewLeases,
 	returnEntries,
@@ -26,6 +28,8 @@ const newsMaxMs = 72 * 3_600_000;
 /** Carriers that give one receipt for a long message give it for the last segment: how long we wait for the others. */
 const quietMs = 10_000;
 const rowsMax = 1_000;
+/** Entries of a lane that are looked at in one transaction. */
+const lookMax = 5_000;
 
 export interface SweepParts extends RecoverParts {
 	readonly owner: string;
@@ -78,19 +82,36 @@ async function endQuietSegments(parts: SweepParts): Promise<void> {
 	});
 }
 
-/** Messages whose time runs out while their route has no bind: nobody else would look at them. */
+/**
+ * Messages whose time runs out while their route has no bind: nobody else would look at them. However long the lane is, a
+ * transaction looks at `lookMax` entries.
+ */
 async function expireUnserved(parts: SweepParts, nowMs: number): Promise<void> {
 	for (const routeId of parts.unservedRouteIds()) {
-		await parts.worker.inPlatform(async (tx) => {
-			const rows = await expiredEntries(tx, routeId, nowMs, rowsMax);
-			if (rows.length === 0) return;
-			tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+		for (let after: LanePlace | undefined = laneStart; after !== undefined; )
+			after = await expireSome(parts, routeId, nowMs, after);
+	}
+}
+
+/** Returns the last place looked at; undefined at the end of the route. */
+async function expireSome(
+	parts: SweepParts,
+	routeId: string,
+	nowMs: number,
+	after: LanePlace,
+): Promise<LanePlace | undefined> {
+	return parts.worker.inPlatform(async (tx) => {
+		const rows = await expiredEntries(tx, routeId, nowMs, lookMax, after);
+		const expired = rows.filter((row) => row.expired);
+		if (expired.length > 0) {
+			tx.enterTenants([...new Set(expired.map((row) => row.tenant_id))]);
 			const error = numberOfError("expired_waiting");
-			const ends = rows.map((row) => transition(parts, row, states.expired.rank, error, nowMs));
+			const ends = expired.map((row) => transition(parts, row, states.expired.rank, error, nowMs));
 			applyTransitions(tx, nowMs, ends);
 			finishEntries(tx, ends);
-		});
-	}
+		}
+		return rows.at(-1);
+	});
 }
 
 /** Entries of routes that were switched off move to a route that serves their country; without one they expire. */

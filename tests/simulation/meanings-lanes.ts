@@ -19,6 +19,21 @@ function inTurn(a: LaneEntryRow, b: LaneEntryRow): number {
 	return a.dueAtMs - b.dueAtMs || (a.messageId < b.messageId ? -1 : 1);
 }
 
+/** An entry's place in the order of a route: class, tenant, due time (the text that the product is given), message. */
+type Place = readonly [number, string, string, string];
+
+function placeInLane(row: LaneEntryRow): Place {
+	return [row.class, row.tenantId, String(row.dueAtMs).padStart(20, "0"), row.messageId];
+}
+
+function inOrder(a: Place, b: Place): number {
+	for (const [i, one] of a.entries()) {
+		const other = b[i] as typeof one;
+		if (one !== other) return one < other ? -1 : 1;
+	}
+	return 0;
+}
+
 /** What of a batch that was handed over has no result yet, as entries would tell it. */
 function handedOver({ tables, writer }: View, batchId: string) {
 	const batch = get(tables.batches, writer, batchId)?.handedOver;
@@ -267,18 +282,26 @@ export const laneMeanings: Meanings = {
 		}));
 	},
 
-	"lanes.expired_entries": (view, [routeId, atMs, most]) =>
-		entriesWhere(
+	"lanes.expired_entries": (view, [routeId, atMs, look, ...after]) => {
+		const looked = entriesWhere(
 			view,
-			(row) =>
-				row.batchId === null && row.routeId === routeId && row.expiresAtMs < (atMs as number),
+			(row) => row.batchId === null && row.routeId === routeId && row.dueAtMs <= (atMs as number),
 		)
-			.slice(0, most as number)
-			.map((row) => ({
-				tenant_id: row.tenantId,
-				message_id: row.messageId,
+			.map((row) => ({ row, place: placeInLane(row) }))
+			.filter(({ place }) => inOrder(after as unknown as Place, place) < 0)
+			.sort((a, b) => inOrder(a.place, b.place))
+			.slice(0, look as number);
+		return looked
+			.map(({ row, place: [classNumber, tenantId, due, messageId] }) => ({
+				class: classNumber,
+				tenant_id: tenantId,
+				due_at: due,
+				message_id: messageId,
 				environment: row.environment,
-			})),
+				expired: row.expiresAtMs < (atMs as number),
+			}))
+			.filter(({ expired }, i) => expired || i === looked.length - 1);
+	},
 
 	// No route is switched off in the simulation.
 	"lanes.stranded": () => [],
