@@ -97,7 +97,15 @@ function statOf(pid: number): Stat | undefined {
 }
 
 export function peakRssMiB(pid: number): number {
-	return (
-		Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
-	);
+	return statusMiB(pid, "VmHWM");
+}
+
+/** The present resident memory. */
+export function rssMiB(pid: number): number {
+	return statusMiB(pid, "VmRSS");
+}
+
+function statusMiB(pid: number, name: string): number {
+	const text = readFileSync(`/proc/${pid}/status`, "utf8");
+	return Number(new RegExp(`${name}:\\s*(\\d+)`).exec(text)?.[1] ?? 0) / 1024;
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-interface ProfileNode {
+export interface ProfileNode {
 	readonly id: number;
 	readonly callFrame: {
 		readonly functionName: string;
@@ -12,10 +12,12 @@ interface ProfileNode {
 	readonly children?: readonly number[];
 }
 
-interface Profile {
+export interface Profile {
 	readonly nodes: readonly ProfileNode[];
 	readonly samples: readonly number[];
 	readonly timeDeltas: readonly number[];
+	/** Microseconds of the machine's monotonic clock. */
+	readonly startTime: number;
 }
 
 /** Folders of ours or packages, by which time is summed with all that they call below them inside node. */

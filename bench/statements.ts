@@ -61,15 +61,17 @@ export async function openStatements(dataDir: string): Promise<Statements> {
 				from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database())
 				group by query, toplevel`,
 			);
-			return rows.map((row) => ({
-				name: names.get(bare(row["query"] ?? "")) ?? shortened(row["query"] ?? ""),
-				calls: Number(row["calls"]),
-				rows: Number(row["rows"]),
-				totalMs: Number(row["ms"]),
-				pages: Number(row["pages"]),
-				walBytes: Number(row["wal"]),
-				top: row["top"] === "true",
-			}));
+			return merged(
+				rows.map((row) => ({
+					name: names.get(bare(row["query"] ?? "")) ?? shortened(row["query"] ?? ""),
+					calls: Number(row["calls"]),
+					rows: Number(row["rows"]),
+					totalMs: Number(row["ms"]),
+					pages: Number(row["pages"]),
+					walBytes: Number(row["wal"]),
+					top: row["top"] === "true",
+				})),
+			);
 		},
 		async flushes() {
 			const { rows } = await client.query<Record<string, string>>(
@@ -79,6 +81,29 @@ export async function openStatements(dataDir: string): Promise<Statements> {
 		},
 		close: () => client.end(),
 	};
+}
+
+/** A statement has an entry for each role, and for each form of its constants. */
+function merged(rows: readonly StatementFigures[]): StatementFigures[] {
+	const sums = new Map<string, StatementFigures>();
+	for (const row of rows) {
+		const key = `${row.name}/${row.top}`;
+		const known = sums.get(key);
+		sums.set(
+			key,
+			known === undefined
+				? row
+				: {
+						...row,
+						calls: known.calls + row.calls,
+						rows: known.rows + row.rows,
+						totalMs: known.totalMs + row.totalMs,
+						pages: known.pages + row.pages,
+						walBytes: known.walBytes + row.walBytes,
+					},
+		);
+	}
+	return [...sums.values()];
 }
 
 /** The statistics keep a text with its constants replaced: what is left without them is the same on both sides. */
