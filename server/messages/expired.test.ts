@@ -1,6 +1,7 @@
 /** Entries that expire on a route that stands still are all found, however long the lane, a few at a look. */
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
+import { createIds, seededRandom } from "#platform/ids.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import {
 	expiredEntries,
@@ -11,6 +12,7 @@ import {
 } from "./lane-store.ts";
 import { sampleJudged } from "./sample-judged.ts";
 import { insertJudged, type JudgedMessage } from "./store.ts";
+import { sweepOften } from "./sweep.ts";
 
 const { app, worker, admin } = await testDatabase();
 const tenants = [
@@ -75,6 +77,60 @@ describe("a route that stands still", () => {
 	test("is looked at in as many goes as it has entries for", async () => {
 		const due = many - many / 100 - 1;
 		assert.equal((await walk(100)).looks, Math.ceil(due / 100) + 1);
+	});
+
+	test("ends what expired a look a second, from where the last look ended, and then again from the start", async () => {
+		const standing = id(900_003);
+		const scope = { tenantId: tenants[0], environment: "live" } as const;
+		const add = async (from: number, count: number, expiresAtMs = nowMs - 1): Promise<void> => {
+			const rows = Array.from({ length: count }, (_, n) =>
+				sampleJudged(id(from + n), nowMs, {
+					expiresAtMs,
+					lane: { routeId: standing, dueAtMs: nowMs - 2, batchId: null },
+				}),
+			);
+			await app.inTenant(scope, async (tx) =>
+				insertJudged(tx, scope, nowMs, rows, undefined, { id: id(from - 1), events: [] }),
+			);
+		};
+		const left = async (): Promise<number> => {
+			const text = "select count(*)::int as n from lane_entries where route_id = $1";
+			return (await admin.run<{ n: number }>(text, [standing]))[0]?.n ?? 0;
+		};
+		const clock = { now: () => nowMs, elapsed: () => 0 };
+		const parts = {
+			worker,
+			clock,
+			ids: createIds(clock, seededRandom(1)),
+			unknownReconcileMs: 1,
+			owner: id(900_004),
+			router: { candidates: () => [] },
+			heldIds: () => [],
+			unservedRouteIds: () => [standing],
+			places: new Map<string, LanePlace>(),
+			onEvents: () => undefined,
+		};
+		await add(100_001, 6_000);
+		await sweepOften(parts);
+		assert.equal(await left(), 1_000);
+		await sweepOften(parts);
+		assert.equal(await left(), 0);
+		const states = await admin.run(
+			"select distinct status, error from message_states where message_id between $1 and $2",
+			[id(100_001), id(200_000)],
+		);
+		assert.equal(states.length, 1);
+		// Before the place where the last look ended: found once the end was reached.
+		await add(50_001, 1);
+		await sweepOften(parts);
+		await sweepOften(parts);
+		assert.equal(await left(), 0);
+		// Behind as many as one look takes that have not expired.
+		await add(60_001, 5_000, nowMs + 1);
+		await add(70_001, 1);
+		await sweepOften(parts);
+		await sweepOften(parts);
+		assert.equal(await left(), 5_000);
 	});
 
 	test("gives what waits there to others once it is switched off, and nothing before", async () => {

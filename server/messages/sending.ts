@@ -283,6 +283,7 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 		heldIds: () => [...lanes.batchIds(), ...recorder.openIds()],
 		unservedRouteIds: () =>
 			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
+		places: new Map(),
 	};
 	inner.claiming = startLoop({
 		log,
