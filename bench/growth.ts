@@ -13,7 +13,7 @@ import { type Filled, fill, filledEnv } from "./fill.ts";
 import { describeMachine, type Machine, medianOf, print, record } from "./journal.ts";
 import { openMeter, rssMiB } from "./meter.ts";
 import { makeDataDir, pause, type Product, removeDataDir, startProduct } from "./product.ts";
-import { mergeTimes, type ReadTimes, read } from "./reads.ts";
+import { kindsCount, mergeTimes, type ReadTimes, read, readsPerSecond } from "./reads.ts";
 import { productRequest } from "./requests.ts";
 import { ask, drive, startHands } from "./run.ts";
 import type { SinkReport } from "./sink.ts";
@@ -57,7 +57,6 @@ const parts = values.parts.split(",");
 const root = values["data-dir"] ?? makeDataDir();
 const hands = await startHands();
 let machine: Machine | undefined;
-let nextIndex = 0;
 try {
 	const filled = { small: await prepare("small"), large: await prepare("large") };
 	const figures: Record<string, object> = {};
@@ -147,15 +146,18 @@ function ratesOf({ batch, single }: Life) {
 	return { batch, single };
 }
 
+async function describe({ dataDir }: Product): Promise<void> {
+	if (machine !== undefined) return;
+	const meter = await openMeter(dataDir);
+	machine = await describeMachine(meter);
+	await meter.close();
+}
+
 /** One start of the product, measured, and ended in good order. */
 async function live(size: Size, filled: Filled): Promise<Life> {
 	const product = await start(size);
 	try {
-		if (machine === undefined) {
-			const meter = await openMeter(product.dataDir);
-			machine = await describeMachine(meter);
-			await meter.close();
-		}
+		await describe(product);
 		const statements = await openStatements(product.dataDir);
 		await measureRate(product, 1_000, warmMs);
 		const batch = await measureRate(product, 1_000, durationMs);
@@ -184,7 +186,7 @@ async function measureRate(
 	forMs: number,
 	perSecond?: number,
 ): Promise<Rates> {
-	const readsMs = (readsEach * 16 * 1_000) / 80;
+	const readsMs = (readsEach * kindsCount * 1_000) / readsPerSecond;
 	const messagesMax =
 		perSecond === undefined ? 1_000_000 : Math.ceil((perSecond * readsMs) / 1_000);
 	const { report, sink } = await drive(
@@ -200,7 +202,6 @@ async function measureRate(
 		},
 		true,
 	);
-	nextIndex += report.accepted;
 	const seconds = (untilMs: number): number => (untilMs - report.startedMs) / 1_000;
 	return {
 		submittedPerSecond: sink.unique / seconds(sink.lastSubmitMs),
@@ -238,6 +239,7 @@ async function measureMemory() {
 	const minutes = Number(values.minutes);
 	try {
 		const { dev, port, child } = product;
+		await describe(product);
 		await ask(hands.sink, { reset: 10_000_000, receipts: true });
 		const load = ask<{ error?: string }>(hands.load, {
 			port,

@@ -12,13 +12,13 @@ import { monotonicMs } from "./sink.ts";
 export type ReadTimes = Record<string, number[]>;
 
 /** Reads a second, all kinds together. */
-const perSecond = 80;
+export const readsPerSecond = 80;
 /** A kind that has taken so long altogether is not asked again: the others have their turn. */
 const kindMs = 10_000;
 export const failedMs = 99_999;
 
 /** What is asked for, by name; `at` is the id of a message that waits. */
-function kindsOf({ address }: Filled): Record<string, (at: string) => string> {
+function kindsOf({ address }: Pick<Filled, "address">): Record<string, (at: string) => string> {
 	const list = (query: string): string => `/v1/sms/messages?${query}`;
 	return {
 		"one by id": (at) => `/v1/sms/messages/${showId("msg", at)}`,
@@ -42,6 +42,8 @@ function kindsOf({ address }: Filled): Record<string, (at: string) => string> {
 	};
 }
 
+export const kindsCount = Object.keys(kindsOf({ address: "" })).length;
+
 /** Each kind `each` times, kinds in turn. */
 export async function read(product: Product, filled: Filled, each: number): Promise<ReadTimes> {
 	const agent = new Agent({ keepAlive: true, maxSockets: 2 });
@@ -51,7 +53,7 @@ export async function read(product: Product, filled: Filled, each: number): Prom
 	const beganMs = monotonicMs();
 	try {
 		for (let n = 0; n < each * kinds.length; n++) {
-			const waitMs = beganMs + (n / perSecond) * 1_000 - monotonicMs();
+			const waitMs = beganMs + (n / readsPerSecond) * 1_000 - monotonicMs();
 			if (waitMs > 0) await pause(waitMs);
 			const [name, pathOf] = kinds[n % kinds.length] as (typeof kinds)[number];
 			const at = filled.shown[(n * 7) % filled.shown.length] as string;
