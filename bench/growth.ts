@@ -274,7 +274,7 @@ async function measureMemory() {
 			samplesMiB: samples.map(Math.round),
 		};
 	} finally {
-		await product.end("SIGKILL");
+		await product.end("SIGINT");
 	}
 }
 
