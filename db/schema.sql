@@ -221,6 +221,7 @@ create table ledger_entries (
 CREATE INDEX ledger_entries_by_action ON public.ledger_entries USING btree (tenant_id, action, id DESC);
 CREATE INDEX ledger_entries_by_actor ON public.ledger_entries USING btree (tenant_id, actor, id DESC);
 CREATE UNIQUE INDEX ledger_entries_by_leaf ON public.ledger_entries USING btree (tenant_id, epoch, leaf_index) WHERE (leaf_index IS NOT NULL);
+CREATE INDEX ledger_entries_oldest ON public.ledger_entries USING btree (id) WHERE (leaf_index IS NULL);
 CREATE INDEX ledger_entries_waiting ON public.ledger_entries USING btree (tenant_id, id) WHERE (leaf_index IS NULL);
 alter table ledger_entries enable row level security;
 alter table ledger_entries force row level security;

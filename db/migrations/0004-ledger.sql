@@ -24,6 +24,7 @@ create table ledger_entries (
 );
 create unique index ledger_entries_by_leaf on ledger_entries (tenant_id, epoch, leaf_index) where leaf_index is not null;
 create index ledger_entries_waiting on ledger_entries (tenant_id, id) where leaf_index is null;
+create index ledger_entries_oldest on ledger_entries (id) where leaf_index is null;
 create index ledger_entries_by_action on ledger_entries (tenant_id, action, id desc);
 create index ledger_entries_by_actor on ledger_entries (tenant_id, actor, id desc);
 
@@ -160,10 +161,14 @@ language sql stable security definer set search_path = public, wx as $$
 	select c.tenant_id, c.epoch, c.size, c.root from ledger_checkpoints c
 	where not c.noted and c.tenant_id <> '00000000-0000-0000-0000-000000000000' order by c.tenant_id, c.epoch, c.size limit most
 $$;
--- Since when some log has waited for its signature; null when none does.
+-- Since when something has waited: an entry for its place (its id tells when it was made) or a log for its signature.
+-- Null when nothing does.
 create function wx.ledger_unsigned_since() returns timestamptz
 language sql stable security definer set search_path = public, wx as $$
-	select unsigned_since from ledger_logs where unsigned_since is not null order by unsigned_since limit 1
+	select least(
+		(select unsigned_since from ledger_logs where unsigned_since is not null order by unsigned_since limit 1),
+		(select to_timestamp(('x' || left(replace(e.id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+			from ledger_entries e where e.leaf_index is null order by e.id limit 1))
 $$;
 
 revoke execute on function wx.ledger_refuses(), wx.ledger_places_once(), wx.ledger_notes_once(), wx.ledger_signed(), wx.ledgers_waiting(integer),

@@ -25,7 +25,7 @@ import { createHandover } from "./handover.ts";
 import { createInbound, type Inbound } from "./inbound.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import { createLateAnswers } from "./late-answers.ts";
-import { type Loop, startLoop } from "./loop.ts";
+import { type Loop, startLoop } from "#platform/loop.ts";
 import { createSenderIndexes } from "./prepare.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
