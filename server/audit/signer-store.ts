@@ -21,6 +21,13 @@ export function changedLogs(tx: Tx, afterTurn: number, most: number): Promise<Ch
 	return tx.query<ChangedLog>(changed, [afterTurn, most]);
 }
 
+const any = sql("audit.any_checkpoint", "select 1 from ledger_checkpoints limit 1");
+
+/** Whether anything has ever been signed. */
+export async function hasCheckpoints(tx: Tx): Promise<boolean> {
+	return (await tx.query(any)).length > 0;
+}
+
 const entries = sql(
 	"audit.stored_entries",
 	`select id, action, actor, entry, detail_sealed as detail, leaf_index as index from ledger_entries

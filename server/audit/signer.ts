@@ -48,10 +48,9 @@ const logsMax = 500;
 const entriesMax = 5_000;
 
 export function createSigner(parts: SignerParts): Signer {
-	const { db, key, clock, name, statePath } = parts;
+	const { db, name, statePath } = parts;
 	let state = readState(statePath);
-	/** Signed and on disk, not yet known to be in the database. */
-	const unreleased = new Map<string, NewCheckpoint>();
+	const releases = createReleases(parts);
 	/** Grew, and not yet signed to the end. */
 	const behind = new Map<string, ChangedLog>();
 	let seenTurn = 0;
@@ -63,18 +62,11 @@ export function createSigner(parts: SignerParts): Signer {
 	const giveUp = (tenantId: string, why: string): void => {
 		const known = state.get(tenantId);
 		behind.delete(tenantId);
-		unreleased.delete(tenantId);
+		releases.waiting.delete(tenantId);
 		if (known?.trouble !== undefined) return;
 		const signed = known ?? nothingSigned(name, tenantId, 1);
 		persist(new Map([...state, [tenantId, { ...signed, trouble: why }]]));
 		parts.onTrouble(shownLog(tenantId), why);
-	};
-	const release = async (): Promise<void> => {
-		if (unreleased.size === 0) return;
-		const given = [...unreleased.values()];
-		const at = new Date(clock.now());
-		await db.inPlatform(async (tx) => insertCheckpoints(tx, given, key.publicKey, at));
-		unreleased.clear();
 	};
 	const sign = async (): Promise<Map<string, LogState>> => {
 		const signed = new Map<string, LogState>();
@@ -94,21 +86,36 @@ export function createSigner(parts: SignerParts): Signer {
 		get state() {
 			return state;
 		},
-		isReleased: (tenantId) => !unreleased.has(tenantId),
+		isReleased: (tenantId) => !releases.waiting.has(tenantId),
 		giveUp,
 		async step() {
-			await release();
+			await releases.give();
 			const changed = await db.inPlatform((tx) => changedLogs(tx, seenTurn, logsMax));
 			for (const log of changed) behind.set(log.tenantId, log);
 			const signed = await sign();
 			if (signed.size > 0) persist(new Map([...state, ...signed]));
 			for (const [tenantId, next] of signed) {
-				unreleased.set(tenantId, checkpointOf(key, tenantId, next));
+				releases.waiting.set(tenantId, checkpointOf(parts.key, tenantId, next));
 				if (next.edge.size >= (behind.get(tenantId)?.size ?? 0)) behind.delete(tenantId);
 			}
 			seenTurn = changed.at(-1)?.turn ?? seenTurn;
-			await release();
+			await releases.give();
 			return changed.length === logsMax || behind.size > 0;
+		},
+	};
+}
+
+/** What has been signed and is on disk, and is not yet known to be in the database. */
+function createReleases({ db, key, clock }: SignerParts) {
+	const waiting = new Map<string, NewCheckpoint>();
+	return {
+		waiting,
+		async give(): Promise<void> {
+			if (waiting.size === 0) return;
+			const given = [...waiting.values()];
+			const at = new Date(clock.now());
+			await db.inPlatform(async (tx) => insertCheckpoints(tx, given, key.publicKey, at));
+			waiting.clear();
 		},
 	};
 }

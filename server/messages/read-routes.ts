@@ -194,7 +194,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 		tag: "SMS",
 		permission: "sms:send",
 		idempotency: "stored",
-		audited: true,
+		audited: "message.canceled",
 		summary: "Cancel a message that has not left",
 		params: shapes.messageParams,
 		answers: {
@@ -202,7 +202,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 			...refusals,
 			409: { description: "It is on its way or done." },
 		},
-		handle: async ({ scope, params }) => {
+		handle: async ({ scope, params, audit }) => {
 			const row = await find(parts, scope, params.id);
 			const nowMs = parts.clock.now();
 			await parts.db.inTenant(scope, async (tx) => {
@@ -219,6 +219,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 						eventId: parts.ids.next(),
 					},
 				]);
+				await audit.record(tx, { targets: [params.id] });
 			});
 			return {
 				status: 200,

@@ -5,7 +5,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "#platform/config.ts";
-import { type Admin, connectAdmin, type Database, openDatabase } from "#platform/db.ts";
+import {
+	type Admin,
+	connectAdmin,
+	type Database,
+	type DatabaseOptions,
+	openDatabase,
+} from "#platform/db.ts";
 import { startEmbeddedPostgres } from "#platform/embedded-postgres.ts";
 import type { Random } from "#platform/ids.ts";
 import { makeLogin, migrate, MigrationError, readMigrations } from "#platform/migrate.ts";
@@ -14,6 +20,8 @@ import { digest, hashSecret, openRootKey, type RootKey } from "#vault/index.ts";
 export interface Databases {
 	readonly app: Database;
 	readonly worker: Database;
+	/** How the ledger's signer, a process of its own, gets in. */
+	readonly signer: DatabaseOptions;
 	readonly rootKey: RootKey;
 	readonly migrated: readonly string[];
 	/** Resolves with a sentence if the embedded server ends by itself. */
@@ -32,6 +40,7 @@ interface Address {
 
 const appConnections = 12;
 const workerConnections = 12;
+const signerConnections = 2;
 
 export async function openDatabases(config: Config, random: Random): Promise<Databases> {
 	return config.databaseUrl === undefined
@@ -133,28 +142,37 @@ function addressOf(text: string, database: string): Address {
 	};
 }
 
+interface Opened {
+	readonly app: Database;
+	readonly worker: Database;
+	readonly signer: DatabaseOptions;
+	readonly migrated: string[];
+	close(): Promise<void>;
+}
+
 /** Migrates, makes the logins and opens the pools; the passwords follow from the root key and the database's name. */
-async function prepare(
-	admin: Admin,
-	at: Address,
-	rootKey: RootKey,
-): Promise<{ app: Database; worker: Database; migrated: string[]; close: () => Promise<void> }> {
+async function prepare(admin: Admin, at: Address, rootKey: RootKey): Promise<Opened> {
 	try {
 		const migrated = await migrate(
 			admin,
 			readMigrations((text) => hashSecret(text).toString("hex")),
 		);
-		const open = async (role: "app" | "worker", max: number): Promise<Database> => {
+		const loginOf = async (
+			role: "app" | "worker" | "signer",
+			max: number,
+		): Promise<DatabaseOptions> => {
 			const user = `wx_${at.database}_${role}`.slice(0, 63);
 			const password = digest("database-login", user, rootKey.key).toString("base64url");
 			await makeLogin(admin, user, `waxwing_${role}`, password);
-			return openDatabase({ ...at, user, password, max, applicationName: `waxwing-${role}` });
+			return { ...at, user, password, max, applicationName: `waxwing-${role}` };
 		};
-		const app = await open("app", appConnections);
-		const worker = await open("worker", workerConnections);
+		const signer = await loginOf("signer", signerConnections);
+		const app = openDatabase(await loginOf("app", appConnections));
+		const worker = openDatabase(await loginOf("worker", workerConnections));
 		return {
 			app,
 			worker,
+			signer,
 			migrated,
 			close: async () => {
 				await Promise.all([app.close(), worker.close()]);

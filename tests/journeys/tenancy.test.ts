@@ -16,6 +16,7 @@ import { createMetrics } from "#platform/metrics.ts";
 import { declaredRoutes, routesOf } from "#processes/routes.ts";
 import { createVault } from "#vault/index.ts";
 import { type Client, client, type Json, type Reply, until } from "../support/http.ts";
+import { testLedger } from "../support/ledger.ts";
 import { numberEnding } from "../support/messages.ts";
 import { testPlatform } from "../support/platform.ts";
 
@@ -325,11 +326,13 @@ async function misledPlatform(db: Database, scope: Scope) {
 		senderIndexes: createSenderIndexes(vault),
 	});
 	const egress = createEgress({ allow: ["127.0.0.0/8"], clock });
-	const declared = routesOf({ ...parts, egress, acceptor });
+	const declared = routesOf({ ...parts, egress, acceptor, ledgerName: "waxwing.local" });
+	const { auditing } = testLedger(parts);
 	return createHttp({
 		routes: declared,
 		authenticate: async () => caller,
 		once: (_call, execute) => execute(),
+		auditing,
 		ready: () => [],
 		clock,
 		ids,
