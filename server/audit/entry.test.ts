@@ -19,7 +19,12 @@ const entry: Entry = {
 test("an entry's bytes are these, for ever: proofs of old entries depend on them", () => {
 	assert.equal(
 		encodeEntry(entry).toString("utf8"),
-		`{"action":"api_key.created","actor":{"auth":"key","id":"key_01k0000000000000000000000c","session":null,"type":"api_key"},"data":{},"detail_sha256":"${"00".repeat(32)}","environment":"live","grant_id":null,"id":"aud_01k0000000000000000000000a","log":"ten_01k0000000000000000000000b","outcome":"ok","reason":null,"request_id":"req_01k0000000000000000000000e","targets":["key_01k0000000000000000000000d"],"time":"2025-11-26T23:33:20.123Z","v":1}`,
+		[
+			'{"action":"api_key.created","actor":{"auth":"key","id":"key_01k0000000000000000000000c","session":null,"type":"api_key"},',
+			`"data":{},"detail_sha256":"${"00".repeat(32)}","environment":"live","grant_id":null,"id":"aud_01k0000000000000000000000a",`,
+			'"log":"ten_01k0000000000000000000000b","outcome":"ok","reason":null,"request_id":"req_01k0000000000000000000000e",',
+			'"targets":["key_01k0000000000000000000000d"],"time":"2025-11-26T23:33:20.123Z","v":1}',
+		].join(""),
 	);
 });
 

@@ -24,8 +24,8 @@ const sequenceEveryMs = 500;
 const flushEveryMs = 1_000;
 
 export interface LedgerChores {
-	/** Writes and places what still waits. */
-	stop(): Promise<void>;
+	/** Writes what still waits, lets `last` have the last word, and gives everything its place. */
+	stop(last: () => Promise<void>): Promise<void>;
 }
 
 export function startLedger(parts: ChoreParts): LedgerChores {
@@ -49,11 +49,12 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 		step: () => refusals.flush(),
 	});
 	return {
-		async stop() {
+		async stop(last) {
 			await flusher.stop();
+			await refusals.flush().catch(() => undefined);
+			await last();
 			await sequencer.stop();
 			// At a stop the database may be what went away: what waits is placed at the next start.
-			await refusals.flush().catch(() => undefined);
 			await sequence({ ...parts, db }).catch(() => false);
 		},
 	};

@@ -129,9 +129,9 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 			const recorded = await db.inTenant(scope, async (tx) => {
 				const done = await recordStatement(tx, vault, scope, statement, clock.now());
 				// The number is in the statement's own row; here its id is enough.
-				const { applied, written, holds } = done;
-				const detail = { status: body.status, coverage: statement.coverage, applied };
-				await audit.record(tx, { targets: [showId("cns", written ?? holds.id)], detail });
+				const targets = [showId("cns", done.written ?? done.holds.id)];
+				const detail = { status: body.status, coverage: statement.coverage };
+				await audit.record(tx, { targets, detail });
 				return done;
 			});
 			const { applied, written, isFirst, holds } = recorded;

@@ -60,8 +60,9 @@ export async function openLedger(parts: LedgerOpening) {
 		signer,
 		started: () => tell([{ log: platformLog, event: "platform.started", actor: system }]),
 		async stop(): Promise<void> {
-			await tell([{ log: platformLog, event: "platform.stopped", actor: system }]);
-			await chores.stop();
+			await chores.stop(() =>
+				tell([{ log: platformLog, event: "platform.stopped", actor: system }]),
+			);
 			await signer.stop();
 		},
 	};
