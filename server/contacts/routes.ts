@@ -126,7 +126,7 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 				source: body.source ?? null,
 				consentedAtMs: readMoment("consented_at", body.consented_at),
 			} as const;
-			const recorded = await db.inTenant(scope, async (tx) => {
+			const { applied, written, isFirst, holds } = await db.inTenant(scope, async (tx) => {
 				const done = await recordStatement(tx, vault, scope, statement, clock.now());
 				// The number is in the statement's own row; here its id is enough.
 				const targets = [showId("cns", done.written ?? done.holds.id)];
@@ -134,7 +134,6 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 				await audit.record(tx, { targets, detail });
 				return done;
 			});
-			const { applied, written, isFirst, holds } = recorded;
 			return {
 				status: isFirst ? 201 : 200,
 				body: {
