@@ -33,8 +33,8 @@ export interface Act {
 }
 
 export interface Ledger {
-	/** All in the caller's transaction. @throws Fault `audit_unavailable` */
-	record(tx: Tx, acts: readonly Act[]): Promise<void>;
+	/** All in the caller's transaction. Returns the entries' ids. @throws Fault `audit_unavailable` */
+	record(tx: Tx, acts: readonly Act[]): Promise<readonly string[]>;
 }
 
 export const system: Actor = { type: "system", id: null };
@@ -61,6 +61,7 @@ export function createLedger(parts: LedgerParts): Ledger {
 			});
 			if (since !== undefined && atMs - since > signerAwayMs)
 				throw unavailable(undefined, "The ledger's signer is away, so this act was not done.");
+			return rows.map((row) => row.id);
 		},
 	};
 }

@@ -4,7 +4,7 @@
  */
 import type { Tx } from "#platform/db.ts";
 import type { SigningKey } from "#vault/index.ts";
-import { signCheckpoint } from "./checkpoint.ts";
+import { readCheckpoint, signCheckpoint } from "./checkpoint.ts";
 import type { Signer, SignerParts } from "./signer.ts";
 import type { LogState } from "./signer-state.ts";
 import { countEqualNodes } from "./signer-store.ts";
@@ -23,6 +23,8 @@ interface Place {
 	readonly signed: LogState;
 	readonly isReleased: boolean;
 	edge: Edge;
+	/** Checkpoints seen on the way. */
+	checkpoints: number;
 }
 
 export function createScrubber(
@@ -37,7 +39,8 @@ export function createScrubber(
 		for (let tenantId = round.shift(); tenantId !== undefined; tenantId = round.shift()) {
 			const signed = signer.state.get(tenantId);
 			if (signed === undefined || signed.trouble !== undefined || signed.edge.size === 0) continue;
-			return { tenantId, signed, isReleased: signer.isReleased(tenantId), edge: emptyEdge };
+			const isReleased = signer.isReleased(tenantId);
+			return { tenantId, signed, isReleased, edge: emptyEdge, checkpoints: 0 };
 		}
 		return undefined;
 	};
@@ -50,7 +53,9 @@ export function createScrubber(
 			const looked = place;
 			const log = { tenantId, epoch: signed.epoch };
 			try {
-				place.edge = await db.inPlatform((tx) => look(tx, key, log, looked, most));
+				const { edge, checkpoints } = await db.inPlatform((tx) => look(tx, key, log, looked, most));
+				place.edge = edge;
+				place.checkpoints += checkpoints;
 			} catch (error) {
 				if (!(error instanceof LedgerTrouble)) throw error;
 				place = undefined;
@@ -63,14 +68,14 @@ export function createScrubber(
 	};
 }
 
-/** Compares the next run of a log with what was signed; gives the edge behind it. */
+/** Compares the next run of a log with what was signed; gives the edge behind it, and how many checkpoints it had. */
 async function look(
 	tx: Tx,
 	key: SigningKey,
 	log: LogName,
-	{ signed, edge, isReleased }: Omit<Place, "tenantId">,
+	{ signed, edge, isReleased, checkpoints }: Omit<Place, "tenantId">,
 	most: number,
-): Promise<Edge> {
+): Promise<Pick<Place, "edge" | "checkpoints">> {
 	const nodes: Node[] = [];
 	const end = signed.edge.size;
 	const next = await readOn(tx, log, edge, end, most, nodes);
@@ -79,12 +84,14 @@ async function look(
 	const { tenantId, epoch } = log;
 	const stored = await checkpointsOf(tx, tenantId, epoch, edge.size, next.size, most);
 	compareCheckpoints(key, signed.origin, edge, nodes, stored);
-	if (next.size < end) return next;
+	const found = { edge: next, checkpoints: stored.length };
+	if (next.size < end) return found;
 	if (!rootOf(next).equals(rootOf(signed.edge)))
 		throw new LedgerTrouble(`what is stored of ${end} entries is not what was signed`);
-	if (isReleased && stored.at(-1)?.size !== end)
-		throw new LedgerTrouble(`the checkpoint of ${end} entries is not there`);
-	return next;
+	const seen = checkpoints + stored.length;
+	if (isReleased && seen !== signed.checkpoints)
+		throw new LedgerTrouble(`${signed.checkpoints} checkpoints were signed, and ${seen} are there`);
+	return found;
 }
 
 /** A stored checkpoint must be what this key would sign: the same bytes, for Ed25519 has no chance in it. */
@@ -100,10 +107,10 @@ function compareCheckpoints(
 	for (const { size, root, checkpoint, public_key } of stored) {
 		at = append(at, leaves.slice(at.size - edge.size, size - edge.size));
 		const ours = { origin, size, root: rootOf(at) };
-		// One of an earlier key cannot be signed again; its root must be right all the same.
+		// One of an earlier key cannot be signed again; it must verify, and its root must be right.
 		const isKept = public_key.equals(key.publicKey)
 			? checkpoint === signCheckpoint(ours, key)
-			: checkpoint.startsWith(`${origin}\n${size}\n${ours.root.toString("base64")}\n\n`);
+			: readCheckpoint(checkpoint, origin, public_key)?.root.equals(ours.root) === true;
 		if (!isKept || !root.equals(ours.root))
 			throw new LedgerTrouble(`the checkpoint of ${size} entries is not as it was signed`);
 	}

@@ -14,7 +14,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { type Edge, rootOf } from "./tree.ts";
+import { type Edge, rootOf, subtreesOf } from "./tree.ts";
 
 /** The state cannot be used; the message is a sentence for the operator. */
 export class SignerStateError extends Error {
@@ -25,6 +25,8 @@ export interface LogState {
 	readonly origin: string;
 	readonly epoch: number;
 	readonly edge: Edge;
+	/** How many checkpoints were signed. */
+	readonly checkpoints: number;
 	/** Why this log is not signed any more, until an operator has decided. */
 	readonly trouble: string | undefined;
 }
@@ -38,6 +40,7 @@ interface Written {
 	readonly size: number;
 	readonly root: string;
 	readonly edge: readonly string[];
+	readonly checkpoints: number;
 	readonly trouble?: string;
 }
 
@@ -61,15 +64,17 @@ export function readState(path: string): SignerState {
 	}
 }
 
-function stateOf({ origin, epoch, size, root, edge, trouble }: Written): LogState {
+function stateOf({ origin, epoch, size, root, edge, checkpoints, trouble }: Written): LogState {
 	const read = { size, hashes: edge.map((hash) => Buffer.from(hash, "base64")) };
-	if (rootOf(read).toString("base64") !== root) throw new Error(`${origin} contradicts itself`);
-	return { origin, epoch, edge: read, trouble };
+	const isWhole = subtreesOf(0, size).length === edge.length;
+	if (!isWhole || rootOf(read).toString("base64") !== root)
+		throw new Error(`${origin} contradicts itself`);
+	return { origin, epoch, edge: read, checkpoints, trouble };
 }
 
 export function writeState(path: string, state: SignerState): void {
 	const logs = Object.fromEntries(
-		[...state].map(([log, { origin, epoch, edge, trouble }]): [string, Written] => [
+		[...state].map(([log, { origin, epoch, edge, checkpoints, trouble }]): [string, Written] => [
 			log,
 			{
 				origin,
@@ -77,6 +82,7 @@ export function writeState(path: string, state: SignerState): void {
 				size: edge.size,
 				root: rootOf(edge).toString("base64"),
 				edge: edge.hashes.map((hash) => hash.toString("base64")),
+				checkpoints,
 				...(trouble === undefined ? {} : { trouble }),
 			},
 		]),

@@ -143,12 +143,13 @@ async function advance(
 	const edge = await readOn(tx, log, start.edge, log.size, entriesMax);
 	if (edge.size === log.size && !rootOf(edge).equals(log.root))
 		throw new LedgerTrouble(`the root of ${log.size} entries is not that of the stored bytes`);
-	return { origin, epoch: log.epoch, edge, trouble: undefined };
+	const checkpoints = start.checkpoints + (edge.size > start.edge.size ? 1 : 0);
+	return { ...start, edge, checkpoints };
 }
 
 function nothingSigned(name: string, tenantId: string, epoch: number): LogState {
 	const origin = originOf(name, shownLog(tenantId), epoch);
-	return { origin, epoch, edge: emptyEdge, trouble: undefined };
+	return { origin, epoch, edge: emptyEdge, checkpoints: 0, trouble: undefined };
 }
 
 /** The start of a log that is new, or that was forked openly: then its first entry tells what was signed before. */

@@ -37,12 +37,13 @@ export async function openLedger(parts: LedgerOpening) {
 	const ledger = createLedger(parts);
 	const refusals = createRefusals({ ledger, db, vault, clock });
 	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add });
-	const tell = (acts: readonly Act[]): Promise<void> =>
-		db
-			.inPlatform((tx) => ledger.record(tx, acts))
-			.catch((err: unknown) =>
-				log.error({ event: "ledger.unrecorded", err }, "the ledger cannot record"),
-			);
+	const tell = async (acts: readonly Act[]): Promise<void> => {
+		try {
+			await db.inPlatform((tx) => ledger.record(tx, acts));
+		} catch (err) {
+			log.error({ event: "ledger.unrecorded", err }, "the ledger cannot record");
+		}
+	};
 	await tell(
 		databases.migrated.map((migration) => ({
 			log: platformLog,
