@@ -5,6 +5,7 @@
 
 create role waxwing_app nologin nobypassrls;
 create role waxwing_owner nologin nobypassrls;
+create role waxwing_signer nologin nobypassrls;
 create role waxwing_worker nologin nobypassrls;
 
 -- Domains
@@ -166,6 +167,127 @@ create policy owner_claims on lane_entries for all to waxwing_owner using true w
 grant delete, insert, select on lane_entries to waxwing_app;
 grant delete, insert, select on lane_entries to waxwing_worker;
 grant update (route_id, due_at, attempt, batch_id, possible_duplicate, abandoned) on lane_entries to waxwing_worker;
+
+create table ledger_checkpoints (
+	tenant_id uuid not null,
+	epoch integer not null,
+	size bigint not null,
+	root bytea not null,
+	checkpoint text not null,
+	public_key bytea not null,
+	signed_at timestamp with time zone not null,
+	noted boolean not null default false,
+	constraint ledger_checkpoints_pkey PRIMARY KEY (tenant_id, epoch, size),
+	constraint ledger_checkpoints_checkpoint_check CHECK ((length(checkpoint) <= 4096)),
+	constraint ledger_checkpoints_public_key_check CHECK ((length(public_key) = 32)),
+	constraint ledger_checkpoints_root_check CHECK ((length(root) = 32)),
+	constraint ledger_checkpoints_size_check CHECK ((size > 0))
+);
+CREATE INDEX ledger_checkpoints_to_note ON public.ledger_checkpoints USING btree (tenant_id, epoch, size) WHERE ((NOT noted) AND (tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid));
+alter table ledger_checkpoints enable row level security;
+alter table ledger_checkpoints force row level security;
+CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER notes_once BEFORE UPDATE ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION wx.ledger_notes_once();
+CREATE TRIGGER signed AFTER INSERT ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION wx.ledger_signed();
+create policy batch_of_tenants on ledger_checkpoints for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on ledger_checkpoints for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on ledger_checkpoints for all to waxwing_owner using true with check true;
+create policy signer_reads on ledger_checkpoints for select to waxwing_signer using true;
+create policy signs on ledger_checkpoints for insert to waxwing_signer with check true;
+grant select on ledger_checkpoints to waxwing_app;
+grant insert, select on ledger_checkpoints to waxwing_signer;
+grant select on ledger_checkpoints to waxwing_worker;
+grant update (noted) on ledger_checkpoints to waxwing_worker;
+
+create table ledger_entries (
+	tenant_id uuid not null,
+	id uuid not null,
+	action text not null,
+	actor text not null,
+	entry bytea not null,
+	detail_sealed bytea,
+	epoch integer,
+	leaf_index bigint,
+	constraint ledger_entries_pkey PRIMARY KEY (tenant_id, id),
+	constraint ledger_entries_action_check CHECK ((action ~ '^[a-z_.]{1,60}$'::text)),
+	constraint ledger_entries_actor_check CHECK ((actor ~ '^[a-z0-9_]{1,40}$'::text)),
+	constraint ledger_entries_check CHECK (((epoch IS NULL) = (leaf_index IS NULL))),
+	constraint ledger_entries_detail_sealed_check CHECK ((length(detail_sealed) <= 65536)),
+	constraint ledger_entries_entry_check CHECK (((length(entry) >= 2) AND (length(entry) <= 8192))),
+	constraint ledger_entries_epoch_check CHECK ((epoch > 0)),
+	constraint ledger_entries_leaf_index_check CHECK ((leaf_index >= 0))
+);
+CREATE INDEX ledger_entries_by_action ON public.ledger_entries USING btree (tenant_id, action, id DESC);
+CREATE INDEX ledger_entries_by_actor ON public.ledger_entries USING btree (tenant_id, actor, id DESC);
+CREATE UNIQUE INDEX ledger_entries_by_leaf ON public.ledger_entries USING btree (tenant_id, epoch, leaf_index) WHERE (leaf_index IS NOT NULL);
+CREATE INDEX ledger_entries_oldest ON public.ledger_entries USING btree (id) WHERE (leaf_index IS NULL);
+CREATE INDEX ledger_entries_waiting ON public.ledger_entries USING btree (tenant_id, id) WHERE (leaf_index IS NULL);
+alter table ledger_entries enable row level security;
+alter table ledger_entries force row level security;
+CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER places_once BEFORE UPDATE ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION wx.ledger_places_once();
+create policy acts on ledger_entries for insert to waxwing_app with check ((tenant_id = '00000000-0000-0000-0000-000000000000'::uuid) OR (tenant_id = ( SELECT wx.tenant() AS tenant)));
+create policy batch_of_tenants on ledger_entries for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on ledger_entries for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on ledger_entries for all to waxwing_owner using true with check true;
+create policy signer_reads on ledger_entries for select to waxwing_signer using true;
+grant insert, select on ledger_entries to waxwing_app;
+grant select on ledger_entries to waxwing_signer;
+grant insert, select on ledger_entries to waxwing_worker;
+grant update (epoch, leaf_index) on ledger_entries to waxwing_worker;
+
+create table ledger_logs (
+	tenant_id uuid not null,
+	epoch integer not null,
+	size bigint not null,
+	root bytea not null,
+	turn bigint not null,
+	signed_size bigint not null default 0,
+	unsigned_since timestamp with time zone,
+	constraint ledger_logs_pkey PRIMARY KEY (tenant_id, epoch),
+	constraint ledger_logs_epoch_check CHECK ((epoch > 0)),
+	constraint ledger_logs_root_check CHECK ((length(root) = 32)),
+	constraint ledger_logs_size_check CHECK ((size >= 0))
+);
+CREATE INDEX ledger_logs_by_turn ON public.ledger_logs USING btree (turn);
+CREATE INDEX ledger_logs_unsigned ON public.ledger_logs USING btree (unsigned_since) WHERE (unsigned_since IS NOT NULL);
+alter table ledger_logs enable row level security;
+alter table ledger_logs force row level security;
+CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_logs FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_logs FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
+create policy batch_of_tenants on ledger_logs for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on ledger_logs for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on ledger_logs for all to waxwing_owner using true with check true;
+create policy signer_reads on ledger_logs for select to waxwing_signer using true;
+grant select on ledger_logs to waxwing_app;
+grant select on ledger_logs to waxwing_signer;
+grant insert, select, update on ledger_logs to waxwing_worker;
+
+create table ledger_nodes (
+	tenant_id uuid not null,
+	epoch integer not null,
+	level smallint not null,
+	"position" bigint not null,
+	hash bytea not null,
+	constraint ledger_nodes_pkey PRIMARY KEY (tenant_id, epoch, level, "position"),
+	constraint ledger_nodes_hash_check CHECK ((length(hash) = 32)),
+	constraint ledger_nodes_level_check CHECK (((level >= 0) AND (level <= 52))),
+	constraint ledger_nodes_position_check CHECK (("position" >= 0))
+);
+alter table ledger_nodes enable row level security;
+alter table ledger_nodes force row level security;
+CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_nodes FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_nodes FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_update BEFORE UPDATE ON public.ledger_nodes FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+create policy batch_of_tenants on ledger_nodes for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on ledger_nodes for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on ledger_nodes for all to waxwing_owner using true with check true;
+create policy signer_reads on ledger_nodes for select to waxwing_signer using true;
+grant select on ledger_nodes to waxwing_app;
+grant select on ledger_nodes to waxwing_signer;
+grant insert, select on ledger_nodes to waxwing_worker;
 
 create table message_events (
 	tenant_id uuid not null,
@@ -537,6 +659,10 @@ grant update (status, failing_since, updated_at) on webhook_endpoints to waxwing
 
 -- Functions (their bodies are in the migrations)
 
+create function wx.checkpoints_to_note(most integer)
+	returns TABLE(tenant_id uuid, epoch integer, size bigint, root bytea)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.checkpoints_to_note(integer) to waxwing_worker;
 create function wx.create_operator_key(new_id uuid, hash bytea, at timestamp with time zone)
 	returns void
 	language sql volatile security definer set search_path=public, wx;
@@ -595,6 +721,27 @@ create function wx.lease_lane(in_route uuid, in_class smallint, in_tenant uuid, 
 	returns TABLE(message_id uuid, attempt smallint, possible_duplicate boolean, abandoned boolean, environment text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.lease_lane(uuid,smallint,uuid,timestamp with time zone,integer,uuid) to waxwing_worker;
+create function wx.ledger_notes_once()
+	returns trigger
+	language plpgsql volatile;
+create function wx.ledger_places_once()
+	returns trigger
+	language plpgsql volatile;
+create function wx.ledger_refuses()
+	returns trigger
+	language plpgsql volatile;
+create function wx.ledger_signed()
+	returns trigger
+	language plpgsql volatile security definer set search_path=public, wx;
+create function wx.ledger_unsigned_since()
+	returns timestamp with time zone
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.ledger_unsigned_since() to waxwing_app;
+grant execute on function wx.ledger_unsigned_since() to waxwing_worker;
+create function wx.ledgers_waiting(most integer)
+	returns TABLE(tenant_id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.ledgers_waiting(integer) to waxwing_worker;
 create function wx.list_edge(before uuid, after uuid, look integer, backwards boolean, only_inbound boolean)
 	returns SETOF uuid
 	language plpgsql stable security definer set search_path=public, wx;

@@ -31,7 +31,7 @@ async function roles(admin: Admin): Promise<string> {
 		select format('create role %I%s%s%s;', rolname, case when rolcanlogin then ' login' else ' nologin' end,
 			case when rolsuper then ' superuser' else '' end,
 			case when rolbypassrls then ' bypassrls' else ' nobypassrls' end) as line
-		from pg_roles where rolname in ('waxwing_owner', 'waxwing_app', 'waxwing_worker') order by rolname`);
+		from pg_roles where rolname in ('waxwing_owner', 'waxwing_app', 'waxwing_worker', 'waxwing_signer') order by rolname`);
 	return block("Roles", rows);
 }
 

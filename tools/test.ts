@@ -61,6 +61,7 @@ async function makeTemplate(server: Server): Promise<void> {
 	);
 	await makeLogin(admin, "wx_test_app", "waxwing_app", "wx_test_app");
 	await makeLogin(admin, "wx_test_worker", "waxwing_worker", "wx_test_worker");
+	await makeLogin(admin, "wx_test_signer", "waxwing_signer", "wx_test_signer");
 	await admin.run("select wx.make_partitions(now())");
 	await admin.close();
 	await root.close();

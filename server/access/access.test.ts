@@ -10,6 +10,7 @@ import { silentLog } from "#platform/log.ts";
 import { createMetrics } from "#platform/metrics.ts";
 import { createVault, hashSecret } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { testLedger } from "../../tests/support/ledger.ts";
 import {
 	type AccessParts,
 	accessRoutes,
@@ -30,12 +31,14 @@ function newProcess(over: Database = db, at: Clock = clock) {
 	const ids = createIds(at, random);
 	const vault = createVault({ db: over, rootKey, random, clock: at });
 	const parts: AccessParts = { db: over, vault, clock: at, ids, random };
+	const { auditing, audit } = testLedger(parts);
 	const authenticator = createAuthenticator({ db: over, clock: at });
 	const routes = accessRoutes({ ...parts, authenticator });
 	const http = createHttp({
 		routes,
 		authenticate: authenticator.authenticate,
 		once: (_call, execute) => execute(),
+		auditing,
 		ready: () => [],
 		clock: at,
 		ids,
@@ -59,14 +62,15 @@ function newProcess(over: Database = db, at: Clock = clock) {
 		});
 		return { status: answer.statusCode, body: answer.body === "" ? {} : answer.json() };
 	};
-	return { parts, authenticator, call };
+	return { parts, authenticator, call, audit };
 }
 
-const { parts, authenticator, call } = newProcess();
-const operator = (await createOperatorKey(parts)).text.reveal();
+const { parts, authenticator, call, audit } = newProcess();
+const keyAudit = (scope: Scope) => audit("api_key.created", scope);
+const operator = (await createOperatorKey(parts, audit("operator_key.created"))).text.reveal();
 
 async function newTenant(name = "Tenant") {
-	const { tenant, adminKeys } = await createTenant(parts, { name });
+	const { tenant, adminKeys } = await createTenant(parts, { name }, audit("tenant.created"));
 	return { id: tenant.id, live: adminKeys.live.text.reveal(), test: adminKeys.test.text.reveal() };
 }
 
@@ -89,7 +93,9 @@ test("the operator makes a tenant whose admin keys work, each in its environment
 
 test("a tenant is made whole or not at all, and once", async () => {
 	const { id } = await newTenant("First");
-	await assert.rejects(createTenant(parts, { id, name: "Second" }), { name: "conflict" });
+	await assert.rejects(createTenant(parts, { id, name: "Second" }, audit("tenant.created")), {
+		name: "conflict",
+	});
 	const [row] = await admin.run<{ keys: number }>(
 		"select count(*)::integer as keys from api_keys where tenant_id = $1",
 		[id],
@@ -168,7 +174,12 @@ test("a revoked key is refused at once, for good", async () => {
 test("what another process revokes is refused at the next send, and within a second everywhere", async () => {
 	const { id: tenantId, live } = await newTenant();
 	const scope = { tenantId, environment: "live" } as const;
-	const key = await createApiKey(parts, scope, { name: "x", scopes: ["keys:read"] });
+	const key = await createApiKey(
+		parts,
+		scope,
+		{ name: "x", scopes: ["keys:read"] },
+		keyAudit(scope),
+	);
 	const other = newProcess();
 	const valid = () => db.inTenant(scope, (tx) => keysStillValid(tx, scope, [key.id], clock.now()));
 	assert.equal((await other.call("GET", "/v1/api-keys", key.text.reveal())).status, 200);
@@ -181,7 +192,7 @@ test("what another process revokes is refused at the next send, and within a sec
 });
 
 function sendingKey(at: Scope, expiresAtMs?: number) {
-	return createApiKey(parts, at, { name: "x", scopes: ["sms:send"], expiresAtMs });
+	return createApiKey(parts, at, { name: "x", scopes: ["sms:send"], expiresAtMs }, keyAudit(at));
 }
 
 test("keysStillValid knows expiry, suspension, environment and tenant", async () => {
@@ -319,7 +330,7 @@ test("a tenant has at most a hundred usable keys per environment", async () => {
 	const { id: tenantId, live } = await newTenant();
 	const scope = { tenantId, environment: "live" } as const;
 	for (let n = 0; n < 99; n++)
-		await createApiKey(parts, scope, { name: "x", scopes: ["sms:read"] });
+		await createApiKey(parts, scope, { name: "x", scopes: ["sms:read"] }, keyAudit(scope));
 	const request = { name: "one more", scopes: ["sms:read"] };
 	const refused = await call("POST", "/v1/api-keys", live, request);
 	assert.deepEqual([refused.status, refused.body.error.name], [409, "limit_reached"]);

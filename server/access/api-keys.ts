@@ -6,11 +6,12 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Environment, Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Secret } from "#platform/hidden.ts";
-import type { Ids, Random } from "#platform/ids.ts";
+import type { Audit } from "#platform/http.ts";
+import { type Ids, type Random, showId } from "#platform/ids.ts";
 import type { Vault } from "#vault/index.ts";
 import type { Actor } from "./actor.ts";
 import type { Authenticator } from "./authenticate.ts";
-import { mintKey } from "./key-text.ts";
+import { keyPrefix, mintKey } from "./key-text.ts";
 import type { Page } from "./page.ts";
 import { grantableScopes } from "./scopes.ts";
 import {
@@ -89,11 +90,12 @@ export function prepareKey(
 	};
 }
 
-/** Makes a key in this scope. Throws Fault limit_reached, validation_failed. */
+/** Makes a key in this scope. Throws Fault limit_reached, validation_failed, audit_unavailable. */
 export async function createApiKey(
 	parts: AccessParts,
 	scope: Scope,
 	request: KeyRequest,
+	audit: Audit,
 ): Promise<IssuedKey> {
 	const { db, vault, clock } = parts;
 	const nowMs = clock.now();
@@ -102,6 +104,10 @@ export async function createApiKey(
 	await db.inTenant(scope, async (tx) => {
 		if ((await countApiKeys(tx, scope, nowMs)) >= apiKeysMax) throw Fault.of("limit_reached");
 		insertApiKeys(tx, scope.tenantId, [stored], nowMs);
+		const { name, scopes, expiresAtMs } = request;
+		const expires_at = expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString();
+		const targets = [showId(keyPrefix, issued.id)];
+		await audit.record(tx, { targets, detail: { name, scopes, expires_at } });
 	});
 	return issued;
 }
@@ -111,6 +117,7 @@ export function grantApiKey(
 	parts: AccessParts,
 	actor: Actor,
 	request: KeyRequest,
+	audit: Audit,
 ): Promise<IssuedKey> {
 	const lacking = request.scopes.find((scope) => !actor.scopes.includes(scope));
 	if (lacking !== undefined && grantableScopes.includes(lacking))
@@ -118,7 +125,7 @@ export function grantApiKey(
 			message: `The API key lacks the scope ${lacking} and so cannot give it.`,
 		});
 	const { tenantId, environment } = actor;
-	return createApiKey(parts, { tenantId, environment }, request);
+	return createApiKey(parts, { tenantId, environment }, request, audit);
 }
 
 /** A page of keys, newest first, and whether there are more beyond it in the direction asked. */
@@ -153,28 +160,34 @@ function apiKeyOf(vault: Vault, scope: Scope, row: ApiKeyRow): ApiKey {
 	};
 }
 
-/** Revokes a key for good; this process refuses it from now on. Throws Fault not_found. */
+/** Revokes a key for good; this process refuses it from now on. Throws Fault not_found, audit_unavailable. */
 export async function revokeApiKey(
 	parts: Pick<AccessParts, "db" | "clock"> & {
 		readonly authenticator: Pick<Authenticator, "forgetKey">;
 	},
 	scope: Scope,
 	id: string,
+	audit: Audit,
 ): Promise<void> {
-	const found = await parts.db.inTenant(scope, (tx) =>
-		revokeApiKeys(tx, scope, [id], parts.clock.now()),
-	);
-	if (found.length === 0) throw Fault.of("not_found");
+	await parts.db.inTenant(scope, async (tx) => {
+		const found = await revokeApiKeys(tx, scope, [id], parts.clock.now());
+		if (found.length === 0) throw Fault.of("not_found");
+		await audit.record(tx, { targets: [showId(keyPrefix, id)] });
+	});
 	parts.authenticator.forgetKey(id);
 }
 
-/** Makes a key for the platform's operator. */
+/** Makes a key for the platform's operator. Throws Fault audit_unavailable. */
 export async function createOperatorKey(
 	parts: Pick<AccessParts, "db" | "clock" | "ids" | "random">,
+	audit: Audit,
 ): Promise<{ readonly id: string; readonly text: Secret }> {
 	const id = parts.ids.next();
 	const { text, secretHash } = mintKey("operator", id, parts.random);
-	await parts.db.inPlatform(async (tx) => insertOperatorKey(tx, id, secretHash, parts.clock.now()));
+	await parts.db.inPlatform(async (tx) => {
+		insertOperatorKey(tx, id, secretHash, parts.clock.now());
+		await audit.record(tx, { targets: [showId(keyPrefix, id)] });
+	});
 	return { id, text };
 }
 

@@ -82,13 +82,13 @@ function createRoute(parts: AccessRouteParts): Route {
 			"The new key works in the environment of the key that makes it, and can be given only scopes which that key has. Its text is in this answer and nowhere else.",
 		permission: "keys:write",
 		idempotency: "none",
-		audited: true,
+		audited: "api_key.created",
 		body: newKeySchema,
 		answers: { 201: { description: "The key, with its text.", schema: issuedKeySchema } },
-		handle: async ({ caller, body }) => {
+		handle: async ({ caller, body, audit }) => {
 			const expiresAtMs = readExpiry(body.expires_at, parts.clock.now());
 			const request = { name: body.name, scopes: body.scopes, expiresAtMs };
-			const issued = await grantApiKey(parts, requireActor(caller), request);
+			const issued = await grantApiKey(parts, requireActor(caller), request, audit);
 			return { status: 201, body: showIssuedKey(issued) };
 		},
 	});
@@ -125,13 +125,13 @@ function revokeRoute(parts: AccessRouteParts): Route {
 		description: "At once and for good. Revoking a revoked key changes nothing.",
 		permission: "keys:write",
 		idempotency: "none",
-		audited: true,
+		audited: "api_key.revoked",
 		params: Type.Object({ id: shownIdSchema(keyPrefix) }, closed),
 		answers: { 204: { description: "The key is refused from now on." } },
-		handle: async ({ scope, params }) => {
+		handle: async ({ scope, params, audit }) => {
 			const id = readId(keyPrefix, params.id);
 			if (id === undefined) throw Fault.of("not_found");
-			await revokeApiKey(parts, scope, id);
+			await revokeApiKey(parts, scope, id, audit);
 			return { status: 204 };
 		},
 	});

@@ -17,6 +17,7 @@ export const tenantScopes = {
 	"senders:write": "Register and retire sender identities.",
 	"settings:read": "Read the tenant's settings.",
 	"settings:write": "Change the tenant's settings.",
+	"audit:read": "Read the tenant's ledger, with its proofs.",
 } as const;
 
 export type TenantScope = keyof typeof tenantScopes;

@@ -7,9 +7,8 @@ import { requireActor } from "./actor.ts";
 import { type AccessRouteParts, issuedKeySchema, showIssuedKey, showTime } from "./key-routes.ts";
 import { pageQuery, pageSchema, readPage, showPage, shownIdSchema } from "./page.ts";
 import { operatorScope } from "./scopes.ts";
-import { createTenant, readTenants, suspendTenant, type Tenant } from "./tenants.ts";
+import { createTenant, readTenants, suspendTenant, type Tenant, tenantPrefix } from "./tenants.ts";
 
-const tenantPrefix = "ten";
 const closed = { additionalProperties: false };
 const time = Type.String({ format: "date-time" });
 const tenantFields = {
@@ -47,12 +46,12 @@ function createRoute(parts: AccessRouteParts): Route {
 		description: "Answers with an admin key for each environment. Their texts are not shown again.",
 		permission: operatorScope,
 		idempotency: "none",
-		audited: true,
+		audited: "tenant.created",
 		body: Type.Object({ name: Type.String({ minLength: 1, maxLength: 100 }) }, closed),
 		answers: { 201: { description: "The tenant and its admin keys.", schema: newTenantSchema } },
-		handle: async ({ caller, body }) => {
+		handle: async ({ caller, body, audit }) => {
 			requireActor(caller);
-			const { tenant, adminKeys } = await createTenant(parts, { name: body.name });
+			const { tenant, adminKeys } = await createTenant(parts, { name: body.name }, audit);
 			const { live, test } = adminKeys;
 			const keys = { live: showIssuedKey(live), test: showIssuedKey(test) };
 			return { status: 201, body: { ...showTenant(tenant), admin_keys: keys } };
@@ -71,7 +70,7 @@ function listRoute(parts: AccessRouteParts): Route {
 		description: "Newest first. This list goes one way: it has no ending_before.",
 		permission: operatorScope,
 		idempotency: "none",
-		audited: true,
+		audited: "tenants.read",
 		query: Type.Object({ limit, starting_after }, closed),
 		answers: { 200: { description: "A page of tenants.", schema: pageSchema(tenantSchema) } },
 		handle: async ({ caller, query }) => {
@@ -97,14 +96,14 @@ function suspensionRoute(parts: AccessRouteParts, suspend: boolean): Route {
 			: "The tenant's keys work again.",
 		permission: operatorScope,
 		idempotency: "none",
-		audited: true,
+		audited: suspend ? "tenant.suspended" : "tenant.resumed",
 		params: Type.Object({ id: shownIdSchema(tenantPrefix) }, closed),
 		answers: { 200: { description: "The tenant as it is now.", schema: tenantSchema } },
-		handle: async ({ caller, params }) => {
+		handle: async ({ caller, params, audit }) => {
 			requireActor(caller);
 			const id = readId(tenantPrefix, params.id);
 			if (id === undefined) throw Fault.of("not_found");
-			return { status: 200, body: showTenant(await suspendTenant(parts, id, suspend)) };
+			return { status: 200, body: showTenant(await suspendTenant(parts, id, suspend, audit)) };
 		},
 	});
 }

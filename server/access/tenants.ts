@@ -4,9 +4,12 @@
  */
 import { type Environment, sqlState } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
+import type { Audit } from "#platform/http.ts";
+import { showId } from "#platform/ids.ts";
 import type { Vault } from "#vault/index.ts";
 import { type AccessParts, type IssuedKey, prepareKey } from "./api-keys.ts";
 import type { Authenticator } from "./authenticate.ts";
+import { keyPrefix } from "./key-text.ts";
 import type { Page } from "./page.ts";
 import { everyScope } from "./scopes.ts";
 import {
@@ -32,11 +35,14 @@ export interface NewTenant {
 }
 
 const uniqueViolation = "23505";
+/** How an id looks in front of tenants. */
+export const tenantPrefix = "ten";
 
-/** Makes a tenant. Throws Fault conflict when the given id is taken. */
+/** Makes a tenant. Throws Fault conflict when the given id is taken, audit_unavailable. */
 export async function createTenant(
 	parts: AccessParts,
 	request: { readonly id?: string; readonly name: string },
+	audit: Audit,
 ): Promise<NewTenant> {
 	const { db, vault, clock } = parts;
 	const { name, id = parts.ids.next() } = request;
@@ -56,6 +62,9 @@ export async function createTenant(
 		await db.inTenant({ tenantId: id, environment: "live" }, async (tx) => {
 			await createTenantRow(tx, id, nameSealed, wrapped, nowMs);
 			insertApiKeys(tx, id, [keys.live.stored, keys.test.stored], nowMs);
+			const admins = [keys.live, keys.test].map(({ issued }) => showId(keyPrefix, issued.id));
+			const targets = [showId(tenantPrefix, id), ...admins];
+			await audit.record(tx, { tenantId: id, targets, detail: { name } });
 		});
 	} catch (error) {
 		if (sqlState(error) === uniqueViolation) throw Fault.of("conflict", { cause: error });
@@ -81,18 +90,24 @@ export async function readTenants(
 	};
 }
 
-/** Suspends or resumes; this process refuses the keys of a suspended tenant from now on. Throws Fault not_found. */
+/**
+ * Suspends or resumes; this process refuses the keys of a suspended tenant from now on. Throws Fault not_found,
+ * audit_unavailable.
+ */
 export async function suspendTenant(
 	parts: Pick<AccessParts, "db" | "vault" | "clock"> & {
 		readonly authenticator: Pick<Authenticator, "forgetTenant">;
 	},
 	id: string,
 	suspended: boolean,
+	audit: Audit,
 ): Promise<Tenant> {
 	const { db, vault, clock, authenticator } = parts;
 	const row = await db.inTenant({ tenantId: id, environment: "live" }, async (tx) => {
-		const found = await setTenantSuspended(tx, id, suspended ? clock.now() : undefined);
-		return found ? readTenantRow(tx, id) : undefined;
+		if (!(await setTenantSuspended(tx, id, suspended ? clock.now() : undefined)))
+			throw Fault.of("not_found");
+		await audit.record(tx, { tenantId: id, targets: [showId(tenantPrefix, id)] });
+		return readTenantRow(tx, id);
 	});
 	if (row === undefined) throw Fault.of("not_found");
 	authenticator.forgetTenant(id);

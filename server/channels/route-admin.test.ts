@@ -8,6 +8,7 @@ import { bodyCheck } from "#platform/http-input.ts";
 import { createIds, readId, seededRandom } from "#platform/ids.ts";
 import { createVault } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { testLedger } from "../../tests/support/ledger.ts";
 import { channelRoutes, keepRoute, readRoutes } from "./index.ts";
 
 const { app, worker, admin } = await testDatabase();
@@ -23,7 +24,11 @@ const resolve = async (host: string): Promise<string[]> => {
 const egress = createEgress({ allow: ["192.168.7.0/24"], clock, resolve });
 const routes = channelRoutes({ db: app, vault, clock, ids, egress });
 const authenticator = createAuthenticator({ db: app, clock });
-const key = await createOperatorKey({ db: app, clock, ids, random });
+const ledger = testLedger({ db: app, vault, clock, ids });
+const key = await createOperatorKey(
+	{ db: app, clock, ids, random },
+	ledger.audit("operator_key.created"),
+);
 const operator = await authenticator.authenticate(`Bearer ${key.text.reveal()}`);
 
 const password = "Canary-7f3a";
@@ -42,7 +47,8 @@ async function call(operationId: string, body: object = {}, id = "", caller: unk
 		const checked = found.body === undefined ? undefined : bodyCheck(found.body)(body);
 		const given = { body: checked, params: { id }, query: {}, requestId: "req_test" };
 		const scope = { tenantId: "", environment: "live" as const };
-		const call = { ...given, scope, caller: caller as never, idempotency: undefined };
+		const audit = ledger.auditOf(found, { ...scope, operator: true });
+		const call = { ...given, scope, caller: caller as never, idempotency: undefined, audit };
 		const answer = await found.handle(call);
 		return { status: answer.status, body: (answer.body ?? {}) as Body };
 	} catch (error) {

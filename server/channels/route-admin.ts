@@ -29,7 +29,6 @@ const closed = { additionalProperties: false };
 const shared = {
 	permission: "operator",
 	idempotency: "none",
-	audited: true,
 	tag: "Operator",
 } as const;
 /** Test keys only ever meet the sandbox, so an operator's route is of the live environment. */
@@ -66,6 +65,7 @@ export function channelRoutes(parts: ChannelRouteParts): Route[] {
 function createRoute(parts: ChannelRouteParts): Route {
 	return route({
 		...shared,
+		audited: "carrier_route.added",
 		method: "POST",
 		path: "/v1/operator/routes",
 		operationId: "route.create",
@@ -90,7 +90,7 @@ function createRoute(parts: ChannelRouteParts): Route {
 			409: { description: `There are already ${routesMax}.` },
 			422: { description: "The URL cannot be used, or its host may not be reached." },
 		},
-		handle: async ({ caller, body }) => {
+		handle: async ({ caller, body, audit }) => {
 			requireActor(caller);
 			const { url } = body;
 			const read = readRouteUrl(url);
@@ -106,14 +106,16 @@ function createRoute(parts: ChannelRouteParts): Route {
 				priority: body.priority ?? 100,
 				atMs: clock.now(),
 			};
+			const shown = show({ ...declared, createdAtMs: declared.atMs, read });
 			await parts.db.inPlatform(async (tx) => {
 				if ((await readRoutes(tx, vault)).length >= routesMax - builtInMax)
 					throw Fault.of("limit_reached", {
 						message: "The platform has as many routes as it may.",
 					});
 				keepRoute(tx, vault, { ...declared, url });
+				await audit.record(tx, { targets: [shown.id], detail: shown });
 			});
-			return { status: 201, body: show({ ...declared, createdAtMs: declared.atMs, read }) };
+			return { status: 201, body: shown };
 		},
 	});
 }
@@ -134,6 +136,7 @@ async function checkHost({ egress }: ChannelRouteParts, { host }: SmppRoute): Pr
 function listRoutes({ db, vault }: ChannelRouteParts): Route {
 	return route({
 		...shared,
+		audited: "carrier_routes.read",
 		method: "GET",
 		path: "/v1/operator/routes",
 		operationId: "route.list",
@@ -162,6 +165,7 @@ function listRoutes({ db, vault }: ChannelRouteParts): Route {
 function removeRoute({ db, vault }: ChannelRouteParts): Route {
 	return route({
 		...shared,
+		audited: "carrier_route.disabled",
 		method: "DELETE",
 		path: "/v1/operator/routes/:id",
 		operationId: "route.disable",
@@ -170,7 +174,7 @@ function removeRoute({ db, vault }: ChannelRouteParts): Route {
 			"It is not opened at the next start; until then it goes on sending. Receipts that it still owes are understood.",
 		params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }, closed),
 		answers: { 204: { description: "It is disabled." }, 404: { description: "No such route." } },
-		handle: async ({ caller, params }) => {
+		handle: async ({ caller, params, audit }) => {
 			requireActor(caller);
 			const id = readId(prefix, params.id);
 			if (id === undefined) throw Fault.of("not_found");
@@ -178,6 +182,7 @@ function removeRoute({ db, vault }: ChannelRouteParts): Route {
 				// What is built in is not the operator's to disable: the next start would only make it again.
 				const own = (await readRoutes(tx, vault)).some((stored) => stored.id === id);
 				if (!own || !(await disableRoute(tx, id))) throw Fault.of("not_found");
+				await audit.record(tx, { targets: [params.id] });
 			});
 			return { status: 204 };
 		},

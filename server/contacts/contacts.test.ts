@@ -7,6 +7,7 @@ import { bodyCheck, queryCheck } from "#platform/http-input.ts";
 import { createIds, seededRandom } from "#platform/ids.ts";
 import { createVault } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { testLedger } from "../../tests/support/ledger.ts";
 import {
 	consentAmong,
 	contactRoutes,
@@ -31,6 +32,7 @@ const ids = createIds(clock, random);
 const vault = createVault({ db: app, rootKey: Buffer.alloc(32, 3), random, clock });
 const workerVault = createVault({ db: worker, rootKey: Buffer.alloc(32, 3), random, clock });
 const routes = contactRoutes({ db: app, vault, clock, ids, readNumber });
+const ledger = testLedger({ db: app, vault, clock, ids });
 const asha: Scope = { tenantId: ids.next(), environment: "live" };
 const bram: Scope = { tenantId: ids.next(), environment: "live" };
 const trial: Scope = { ...asha, environment: "test" };
@@ -58,7 +60,9 @@ async function call(scope: Scope, operationId: string, input: object = {}, id?: 
 	try {
 		const body = found.body === undefined ? undefined : bodyCheck(found.body)(input);
 		const given = { scope, body, query, params: { id }, requestId: "req_test" };
-		const answer = await found.handle({ ...given, caller: {} as never, idempotency: undefined });
+		const audit = ledger.auditOf(found, scope);
+		const call = { ...given, caller: {} as never, idempotency: undefined, audit };
+		const answer = await found.handle(call);
 		return { status: answer.status, body: answer.body as Body };
 	} catch (error) {
 		if (!(error instanceof Fault)) throw error;

@@ -100,7 +100,7 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 			"Statements are kept for good and ordered by when they were made: one that is older than the statement that holds is not applied (`applied: false`). A `granted` statement, of either coverage, allows promotional messages. `revoked` with coverage `all` stops every message.",
 		permission: "preferences:write",
 		idempotency: "stored",
-		audited: true,
+		audited: "consent.recorded",
 		body: Type.Object(
 			{
 				handle: number,
@@ -116,7 +116,7 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 			200: { description: "The person had stated something before.", schema },
 			201: { description: "The person's first statement.", schema },
 		},
-		async handle({ scope, body }) {
+		async handle({ scope, body, audit }) {
 			await vault.warm([scope.tenantId]);
 			const statement = {
 				id: ids.next(),
@@ -126,10 +126,14 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 				source: body.source ?? null,
 				consentedAtMs: readMoment("consented_at", body.consented_at),
 			} as const;
-			const recorded = await db.inTenant(scope, (tx) =>
-				recordStatement(tx, vault, scope, statement, clock.now()),
-			);
-			const { applied, written, isFirst, holds } = recorded;
+			const { applied, written, isFirst, holds } = await db.inTenant(scope, async (tx) => {
+				const done = await recordStatement(tx, vault, scope, statement, clock.now());
+				// The number is in the statement's own row; here its id is enough.
+				const targets = [showId("cns", done.written ?? done.holds.id)];
+				const detail = { status: body.status, coverage: statement.coverage };
+				await audit.record(tx, { targets, detail });
+				return done;
+			});
 			return {
 				status: isFirst ? 201 : 200,
 				body: {
@@ -217,7 +221,7 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			"Stops every sender of the tenant and every category, from the very next dispatch. `originator` is kept as a note of where the request came from.",
 		permission: "suppressions:write",
 		idempotency: "stored",
-		audited: true,
+		audited: "suppression.added",
 		body: Type.Object(
 			{
 				destination: number,
@@ -229,7 +233,7 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			200: { description: "The person was suppressed already.", schema: suppression },
 			201: { description: "The new suppression.", schema: suppression },
 		},
-		async handle({ scope, body }) {
+		async handle({ scope, body, audit }) {
 			await vault.warm([scope.tenantId]);
 			const address = requireNumber(readNumber, body.destination, "destination");
 			const index = addressIndex(vault, scope.tenantId, scope.environment, address);
@@ -238,10 +242,9 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			const { isNew, row } = await db.inTenant(scope, async (tx) => {
 				const { isNew } = await suppressManually(tx, vault, request);
 				const page = { after: undefined, before: undefined, limit: 1 };
-				return {
-					isNew,
-					row: (await listSuppressions(tx, scope, { index, reason: "manual" }, page))[0],
-				};
+				const [row] = await listSuppressions(tx, scope, { index, reason: "manual" }, page);
+				await audit.record(tx, { targets: row === undefined ? [] : [showId("sup", row.id)] });
+				return { isNew, row };
 			});
 			// Ended by somebody else between our two statements: what the caller wanted did not last.
 			if (row === undefined) throw Fault.of("conflict");
@@ -287,12 +290,15 @@ function lift({ db, clock }: ContactParts): Route {
 		description: "The record stays, with its end. A person's own STOP ends only by their START.",
 		permission: "suppressions:write",
 		idempotency: "none",
-		audited: true,
+		audited: "suppression.ended",
 		params: idParam,
 		answers: { 204: { description: "The suppression has ended." } },
-		async handle({ scope, params }) {
+		async handle({ scope, params, audit }) {
 			const id = requireId(params.id);
-			await db.inTenant(scope, (tx) => liftManually(tx, scope, id, clock.now()));
+			await db.inTenant(scope, async (tx) => {
+				await liftManually(tx, scope, id, clock.now());
+				await audit.record(tx, { targets: [params.id] });
+			});
 			return { status: 204 };
 		},
 	});

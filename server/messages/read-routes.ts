@@ -195,7 +195,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 		tag: "SMS",
 		permission: "sms:send",
 		idempotency: "stored",
-		audited: true,
+		audited: "message.canceled",
 		summary: "Cancel a message that has not left",
 		params: shapes.messageParams,
 		answers: {
@@ -203,7 +203,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 			...refusals,
 			409: { description: "It is on its way or done." },
 		},
-		handle: async ({ scope, params }) => {
+		handle: async ({ scope, params, audit }) => {
 			const row = await find(parts, scope, params.id);
 			const nowMs = parts.clock.now();
 			await parts.db.inTenant(scope, async (tx) => {
@@ -220,6 +220,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 						eventId: parts.ids.next(),
 					},
 				]);
+				await audit.record(tx, { targets: [params.id] });
 			});
 			return {
 				status: 200,

@@ -31,7 +31,7 @@ import { createInbound, type Inbound } from "./inbound.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import type { Batch } from "./parcel.ts";
 import { createLateAnswers } from "./late-answers.ts";
-import { type Loop, startLoop } from "./loop.ts";
+import { type Loop, startLoop } from "#platform/loop.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
 import { createRoom, type Room } from "./room.ts";

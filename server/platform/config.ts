@@ -77,6 +77,11 @@ export const settings = {
 		fallback: "",
 		says: "Destination countries (ISO 3166 alpha-2) a new tenant may send to; empty: none until set per tenant.",
 	},
+	WAXWING_LEDGER_NAME: {
+		kind: "text",
+		fallback: "waxwing.local",
+		says: "First part of the names (origins) of the ledger's logs, for example the host's name. Set it before the first start and never change it: verifiers pin it.",
+	},
 	WAXWING_UNKNOWN_RECONCILE_SECONDS: {
 		kind: "count",
 		fallback: "30",
@@ -102,6 +107,7 @@ export interface Config {
 	readonly metricsPort: number;
 	readonly egressAllow: readonly string[];
 	readonly defaultCountries: readonly string[];
+	readonly ledgerName: string;
 	readonly unknownReconcileMs: number;
 	readonly noFsync: boolean;
 }
@@ -140,6 +146,12 @@ export function readConfig(environment: Environment = process.env): Config {
 				(mode === "development" ? "127.0.0.0/8,::1/128" : ""),
 		),
 		defaultCountries: list(text("WAXWING_DEFAULT_COUNTRY_ALLOW")),
+		ledgerName: pattern(
+			"WAXWING_LEDGER_NAME",
+			text("WAXWING_LEDGER_NAME"),
+			/^[a-z0-9][a-z0-9.-]{0,99}$/,
+			"a host's name in lower case",
+		),
 		unknownReconcileMs:
 			count(
 				"WAXWING_UNKNOWN_RECONCILE_SECONDS",
@@ -194,6 +206,12 @@ function count(name: string, value: string | undefined, max: number): number {
 	if (value === undefined || !/^\d+$/.test(value) || number > max)
 		throw new ConfigError(`${name} is "${value}"; it must be a whole number from 0 to ${max}.`);
 	return number;
+}
+
+function pattern(name: string, value: string | undefined, allowed: RegExp, says: string): string {
+	if (value === undefined || !allowed.test(value))
+		throw new ConfigError(`${name} is "${value}"; it must be ${says}.`);
+	return value;
 }
 
 function list(value: string | undefined): readonly string[] {

@@ -153,6 +153,15 @@ export const catalogue = {
 		"Delete one that is not needed.",
 	),
 
+	proof_pending: entry(
+		"W03005",
+		409,
+		"conflict_error",
+		"The ledger has not yet signed a checkpoint that covers this.",
+		"Ask again in a few seconds.",
+		true,
+	),
+
 	request_in_progress: entry(
 		"E01004",
 		409,
@@ -200,6 +209,14 @@ export const catalogue = {
 		"service_unavailable_error",
 		"The database has no space left; nothing was accepted.",
 		"Wait as long as Retry-After says and send again.",
+		true,
+	),
+	audit_unavailable: entry(
+		"W05005",
+		503,
+		"service_unavailable_error",
+		"The ledger cannot record this act, so it was not done.",
+		"Wait as long as Retry-After says and send again; if it goes on, tell the operator.",
 		true,
 	),
 	shutting_down: entry(

@@ -5,7 +5,7 @@
 import type { FastifyRequest } from "fastify";
 import { Compile } from "typebox/compile";
 import { Fault } from "./errors.ts";
-import type { Answer, Call, Caller, IdempotencyInput, Route } from "./http.ts";
+import type { Answer, Audit, Call, Caller, IdempotencyInput, Route } from "./http.ts";
 import { bodyCheck, paramsCheck, queryCheck } from "./http-input.ts";
 import { canonicalJson } from "./http-json.ts";
 
@@ -61,11 +61,13 @@ function repeats(rawHeaders: readonly string[], name: string): boolean {
 }
 
 /** Reads a request whose caller is known and whose body has been parsed. @throws Fault */
-export function reader(route: Route): (request: FastifyRequest, caller: Caller) => Call {
+export function reader(
+	route: Route,
+): (request: FastifyRequest, caller: Caller, audit: Audit) => Call {
 	const params = paramsCheck(route.params);
 	const query = queryCheck(route.query);
 	const body = bodyCheck(route.body);
-	return (request, caller) => {
+	return (request, caller, audit) => {
 		if (route.body !== undefined && request.body === undefined)
 			throw Fault.of("invalid_json", { message: "The body is empty." });
 		return {
@@ -76,6 +78,7 @@ export function reader(route: Route): (request: FastifyRequest, caller: Caller) 
 			body: body(request.body),
 			requestId: request.id,
 			idempotency: route.idempotency === "none" ? undefined : idempotencyOf(request),
+			audit,
 		};
 	};
 }

@@ -15,6 +15,7 @@ import {
 	rawAnswer,
 	securityHeaders,
 } from "./http-answers.ts";
+import { audited, type Auditing, beginAudit } from "./http-audit.ts";
 import { type BodyAllowance, createBodyAllowance } from "./http-bodies.ts";
 import { addDocs } from "./http-docs.ts";
 import { parseJson } from "./http-json.ts";
@@ -36,6 +37,8 @@ export interface HttpParts {
 	readonly authenticate: (authorization: string | undefined) => Promise<Caller>;
 	/** Executes a call of a route with idempotency `stored` once; see `idempotency.ts`. */
 	readonly once: (call: Call, execute: () => Promise<Answer>) => Promise<Answer>;
+	/** The ledger. Without it, routes that are audited answer `audit_unavailable`. */
+	readonly auditing?: Auditing;
 	/** Why this process cannot serve now, as sentences; empty when it can. */
 	readonly ready: () => Promise<readonly string[]> | readonly string[];
 	readonly clock: Clock;
@@ -271,8 +274,10 @@ function addRoute(app: FastifyInstance, route: Route, parts: RouteParts, record:
 		handler: async (request, reply) => {
 			request.isHandled = true;
 			try {
-				const call = read(request, request.caller);
-				const execute = (): Promise<Answer> => route.handle(call as Call<never, never, never>);
+				const audit = await beginAudit(parts.auditing, route, request.caller, request.id);
+				const call = read(request, request.caller, audit);
+				const execute = (): Promise<Answer> =>
+					audited(route, audit, () => route.handle(call as Call<never, never, never>));
 				const answer =
 					route.idempotency === "stored" && call.idempotency !== undefined
 						? await parts.once(call, execute)
@@ -296,10 +301,7 @@ async function admitCaller(
 	request: FastifyRequest,
 	reply: FastifyReply,
 ): Promise<void> {
-	if (route.permission !== "public") {
-		request.caller = await parts.authenticate(request.headers.authorization);
-		permit(route, request.caller);
-	}
+	if (route.permission !== "public") await admit(route, parts, request);
 	checkBodyHeaders(route, request);
 	request.bodyBytes = parts.bodies.take(request.headers["content-length"]);
 	if (request.bodyBytes === 0) return;
@@ -309,6 +311,25 @@ async function admitCaller(
 	};
 	if (request.raw.socket.destroyed) gone();
 	else reply.raw.once("close", gone);
+}
+
+async function admit(route: Route, parts: RouteParts, request: FastifyRequest): Promise<void> {
+	let caller: Caller | undefined;
+	try {
+		caller = await parts.authenticate(request.headers.authorization);
+		request.caller = caller;
+		permit(route, caller);
+	} catch (error) {
+		if (error instanceof Fault && [401, 403].includes(error.entry.status))
+			parts.auditing?.refused({
+				why: error.name,
+				source: request.ip,
+				route: `${route.method} ${route.path}`,
+				caller,
+				requestId: request.id,
+			});
+		throw error;
+	}
 }
 
 function giveBackBody({ bodies }: RouteParts, request: FastifyRequest): void {

@@ -4,7 +4,7 @@
  * else decides who may call what. A declaration holds data only: no I/O happens when it is made.
  */
 import type { Static, TSchema, TUndefined } from "typebox";
-import type { Scope } from "./db.ts";
+import type { Scope, Tx } from "./db.ts";
 
 /** Who is calling. `tenantId` is empty for an operator's key, which serves no tenant. */
 export interface Caller {
@@ -26,6 +26,26 @@ export interface Call<P = unknown, Q = unknown, B = unknown> {
 	readonly requestId: string;
 	/** Present when the caller sent an Idempotency-Key and the route honours it. */
 	readonly idempotency: IdempotencyInput | undefined;
+	/** Of an audited route: records the act that the route declares. */
+	readonly audit: Audit;
+}
+
+/** Puts the act of one call into the ledger. */
+export interface Audit {
+	/**
+	 * Adds the entry in the transaction of the act: both are there afterwards, or neither.
+	 * @throws Fault `audit_unavailable`
+	 */
+	record(tx: Tx, act?: AuditedAct): Promise<void>;
+}
+
+export interface AuditedAct {
+	/** Ids as shown of what was acted on. */
+	readonly targets?: readonly string[];
+	/** What was done, as JSON. Kept sealed, so it may hold what a caller wrote; never a secret. */
+	readonly detail?: unknown;
+	/** The tenant that an operator's act is about: its own log tells it too. */
+	readonly tenantId?: string;
 }
 
 export interface IdempotencyInput {
@@ -60,7 +80,11 @@ export interface Route {
 	 * replays it (`stored`), or the handler sees to it in its own transaction (`own`).
 	 */
 	readonly idempotency: "none" | "stored" | "own";
-	readonly audited: boolean;
+	/**
+	 * The ledger's event type that a successful call leaves, or false. What reads (GET) has its entries written
+	 * around it; what changes something calls `audit.record` in its transaction.
+	 */
+	readonly audited: string | false;
 	readonly params?: TSchema;
 	/** Top-level `default`s of the query are filled in; those of bodies are documentation only. */
 	readonly query?: TSchema;

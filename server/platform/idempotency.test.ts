@@ -48,6 +48,7 @@ function call(key: string, over: Over = {}): Call {
 		body: {},
 		requestId: "req_1",
 		idempotency: { keyHashInput: key, fingerprintInput: fingerprint },
+		audit: { record: () => assert.fail("nothing here is audited") },
 	};
 }
 

@@ -89,7 +89,7 @@ function compare(
 
 /** Group roles without login: policies and grants name them, each installation's logins join them. */
 async function makeRoles(admin: Admin): Promise<void> {
-	for (const role of ["waxwing_owner", "waxwing_app", "waxwing_worker"]) {
+	for (const role of ["waxwing_owner", "waxwing_app", "waxwing_worker", "waxwing_signer"]) {
 		const found = await admin.run("select 1 from pg_roles where rolname = $1", [role]);
 		if (found.length === 0)
 			await ignoring("42710", admin.run(`create role ${role} nologin nobypassrls`));
@@ -104,7 +104,7 @@ async function makeRoles(admin: Admin): Promise<void> {
 		"do $$ begin execute format('grant create on database %I to waxwing_owner', current_database()); end $$",
 	);
 	await admin.run("revoke create on schema public from public");
-	await admin.run("grant usage on schema public to waxwing_app, waxwing_worker");
+	await admin.run("grant usage on schema public to waxwing_app, waxwing_worker, waxwing_signer");
 }
 
 async function apply(admin: Admin, migration: Migration): Promise<void> {
@@ -131,7 +131,7 @@ async function apply(admin: Admin, migration: Migration): Promise<void> {
 export async function makeLogin(
 	admin: Admin,
 	login: string,
-	group: "waxwing_app" | "waxwing_worker",
+	group: "waxwing_app" | "waxwing_worker" | "waxwing_signer",
 	password: string,
 ): Promise<void> {
 	const name = `"${login.replaceAll('"', '""')}"`;

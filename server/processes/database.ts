@@ -5,7 +5,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, ConfigError } from "#platform/config.ts";
-import { type Admin, connectAdmin, type Database, openDatabase } from "#platform/db.ts";
+import {
+	type Admin,
+	connectAdmin,
+	type Database,
+	type DatabaseOptions,
+	openDatabase,
+} from "#platform/db.ts";
 import { startEmbeddedPostgres } from "#platform/embedded-postgres.ts";
 import type { Random } from "#platform/ids.ts";
 import {
@@ -19,8 +25,11 @@ import { digest, hashSecret, openRootKey, type RootKey } from "#vault/index.ts";
 
 export interface Databases {
 	readonly app: Database;
+	readonly worker: Database;
 	/** For who opens pools of its own: the half that sends. */
 	readonly place: Place;
+	/** How the ledger's signer, a process of its own, gets in. */
+	readonly signer: DatabaseOptions;
 	readonly rootKey: RootKey;
 	readonly migrated: readonly string[];
 	/** Resolves with a sentence if the embedded server ends by itself. */
@@ -38,7 +47,7 @@ export interface Place {
 	readonly ssl?: unknown;
 }
 
-const connections = { app: 12, worker: 12 } as const;
+const connections = { app: 12, worker: 12, signer: 2 } as const;
 type Role = keyof typeof connections;
 
 export async function openDatabases(config: Config, random: Random): Promise<Databases> {
@@ -81,16 +90,16 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 		});
 		const place = { host, port: 5432, database: "waxwing" };
 		const migrated = await prepare(admin, place, rootKey.key);
-		const app = openPool(place, "app", rootKey.key);
+		const pools = openPools(place, rootKey.key);
 		return {
-			app,
+			...pools,
 			place,
 			rootKey,
 			migrated,
 			ended: server.ended,
 			alone: true,
 			async stop() {
-				await app.close();
+				await pools.stop();
 				await server.stop();
 			},
 		};
@@ -105,9 +114,8 @@ async function openExternal(config: Config, url: string, random: Random): Promis
 	const { dataDir, rootKey: configured } = config;
 	const rootKey = openRootKey({ dataDir, configured, mayCreate: !used, random });
 	const migrated = await prepare(admin, place, rootKey.key);
-	const app = openPool(place, "app", rootKey.key);
 	const ended = new Promise<string>(() => undefined);
-	return { app, place, rootKey, migrated, ended, alone: false, stop: () => app.close() };
+	return { ...openPools(place, rootKey.key), place, rootKey, migrated, ended, alone: false };
 }
 
 /**
@@ -168,7 +176,7 @@ function placeOf(text: string, database: string): Place {
 async function prepare(admin: Admin, place: Place, rootKey: Buffer): Promise<string[]> {
 	try {
 		const migrated = await migrate(admin, migrations());
-		for (const role of ["app", "worker"] as const) {
+		for (const role of ["app", "worker", "signer"] as const) {
 			const { user, password } = loginOf(place, role, rootKey);
 			await makeLogin(admin, user, `waxwing_${role}`, password);
 		}
@@ -192,8 +200,18 @@ function loginOf(
 	return { user, password: digest("database-login", user, rootKey).toString("base64url") };
 }
 
-export function openPool(place: Place, role: Role, rootKey: Buffer): Database {
+function optionsOf(place: Place, role: Role, rootKey: Buffer): DatabaseOptions {
 	const login = loginOf(place, role, rootKey);
-	const max = connections[role];
-	return openDatabase({ ...place, ...login, max, applicationName: `waxwing-${role}` });
+	return { ...place, ...login, max: connections[role], applicationName: `waxwing-${role}` };
+}
+
+export function openPool(place: Place, role: "app" | "worker", rootKey: Buffer): Database {
+	return openDatabase(optionsOf(place, role, rootKey));
+}
+
+function openPools(place: Place, rootKey: Buffer) {
+	const app = openPool(place, "app", rootKey);
+	const worker = openPool(place, "worker", rootKey);
+	const stop = async (): Promise<void> => void (await Promise.all([app.close(), worker.close()]));
+	return { app, worker, signer: optionsOf(place, "signer", rootKey), stop };
 }

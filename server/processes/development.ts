@@ -12,6 +12,7 @@ import {
 	createTenant,
 	type TenantScope,
 } from "#access/index.ts";
+import { type Ledger, systemAudit } from "#audit/index.ts";
 import type { Environment, Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { showId } from "#platform/ids.ts";
@@ -78,6 +79,7 @@ export interface DevelopmentKeys {
 export interface DevelopmentParts extends AccessParts {
 	readonly authenticator: Authenticator;
 	readonly dataDir: string;
+	readonly ledger: Ledger;
 }
 
 /** Makes what is missing; keys of an earlier start that still work are kept. */
@@ -90,16 +92,18 @@ export async function seedDevelopment(parts: DevelopmentParts): Promise<Developm
 		environment: Environment,
 		scopes: readonly string[],
 		says: string,
-	): Promise<string> =>
-		(
-			await createApiKey(parts, { tenantId: tenantIds[name], environment }, { name: says, scopes })
-		).text.reveal();
+	): Promise<string> => {
+		const scope = { tenantId: tenantIds[name], environment };
+		const audit = systemAudit(parts.ledger, "api_key.created", scope.tenantId);
+		return (await createApiKey(parts, scope, { name: says, scopes }, audit)).text.reveal();
+	};
+	const operatorAudit = systemAudit(parts.ledger, "operator_key.created");
 	return {
 		tenantId: showId("ten", tenantIds.main),
 		apiKey: await key("main", "live", serviceScopes, "Development"),
 		testKey: await key("main", "test", serviceScopes, "Development, test"),
 		adminKey: await key("main", "live", ["*"], "Development, admin"),
-		operatorKey: (await createOperatorKey(parts)).text.reveal(),
+		operatorKey: (await createOperatorKey(parts, operatorAudit)).text.reveal(),
 		otherTenant: {
 			tenantId: showId("ten", tenantIds.other),
 			apiKey: await key("other", "live", serviceScopes, "Development, other tenant"),
@@ -131,27 +135,26 @@ async function knownKeys({
 async function seedTenant(parts: DevelopmentParts, name: "main" | "other"): Promise<void> {
 	const tenantId = tenantIds[name];
 	await ignoringConflict(
-		createTenant(parts, {
-			id: tenantId,
-			name: name === "main" ? "Waxwing demo" : "Another tenant",
-		}),
+		createTenant(
+			parts,
+			{ id: tenantId, name: name === "main" ? "Waxwing demo" : "Another tenant" },
+			systemAudit(parts.ledger, "tenant.created"),
+		),
 	);
 	await parts.vault.warm([tenantId]);
 	for (const environment of environments) {
 		const scope: Scope = { tenantId, environment };
 		for (const address of senders[name]) await ignoringConflict(register(parts, scope, address));
-		await parts.db.inTenant(scope, (tx) =>
-			saveSettings(
-				tx,
-				scope,
-				{
-					countries,
-					outside_window: "defer",
-					dlt: { entity_id: entityIds[name], telemarketers: ["1101172974420830004"] },
-				},
-				parts.clock.now(),
-			),
-		);
+		const settings = {
+			countries,
+			outside_window: "defer",
+			dlt: { entity_id: entityIds[name], telemarketers: ["1101172974420830004"] },
+		} as const;
+		await parts.db.inTenant(scope, async (tx) => {
+			await saveSettings(tx, scope, settings, parts.clock.now());
+			const audit = systemAudit(parts.ledger, "settings.changed", tenantId);
+			await audit.record(tx, { detail: settings });
+		});
 	}
 }
 
@@ -161,14 +164,12 @@ async function register(parts: DevelopmentParts, scope: Scope, address: string):
 		: /^[0-9]+$/.test(address)
 			? "short_code"
 			: "alphanumeric";
-	await parts.db.inTenant(scope, (tx) =>
-		registerSender(tx, parts.vault, scope, {
-			id: parts.ids.next(),
-			kind,
-			address,
-			atMs: parts.clock.now(),
-		}),
-	);
+	await parts.db.inTenant(scope, async (tx) => {
+		const id = parts.ids.next();
+		await registerSender(tx, parts.vault, scope, { id, kind, address, atMs: parts.clock.now() });
+		const audit = systemAudit(parts.ledger, "sender.registered", scope.tenantId);
+		await audit.record(tx, { targets: [showId("snd", id)], detail: { kind, address } });
+	});
 }
 
 async function ignoringConflict(act: Promise<unknown>): Promise<void> {

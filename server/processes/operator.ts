@@ -5,16 +5,20 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AccessParts, createOperatorKey } from "#access/index.ts";
+import { type Ledger, systemAudit } from "#audit/index.ts";
 
 export async function ensureOperatorKey(
-	parts: Pick<AccessParts, "db" | "clock" | "ids" | "random">,
+	parts: Pick<AccessParts, "db" | "clock" | "ids" | "random"> & { readonly ledger: Ledger },
 	dataDir: string,
 	tell: (sentence: string) => void,
 ): Promise<void> {
 	const marker = join(dataDir, "operator.made");
 	if (existsSync(marker)) return;
 	const path = join(dataDir, "operator.key");
-	const { text } = await createOperatorKey(parts);
+	const { text } = await createOperatorKey(
+		parts,
+		systemAudit(parts.ledger, "operator_key.created"),
+	);
 	writeFileSync(path, `${text.reveal()}\n`, { mode: 0o600, flag: "w" });
 	writeFileSync(marker, "", { mode: 0o600 });
 	tell(`The operator's API key is in ${path}. Keep it somewhere safe and delete the file.`);

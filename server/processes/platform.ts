@@ -18,6 +18,7 @@ import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
 import { openDatabases } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
+import { openLedger } from "./ledger.ts";
 import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
@@ -80,6 +81,7 @@ async function start(
 		const places = { ...serving, ...(smscPort !== undefined && { sandbox: { smscPort } }) };
 		announce(config, writeDevelopmentFile(config.dataDir, keys, places), serving);
 	} else tell(`Waxwing serves ${serving.baseUrl}; metrics at ${serving.metricsUrl}.`);
+	await core.started();
 	const ms = Math.round(clock.elapsed() - startedAt);
 	log.info({ event: "platform.started", ms, migrated: databases.migrated }, "started");
 	const never = new Promise<string>(() => undefined);
@@ -105,8 +107,11 @@ async function openCore(config: Config, onStop: OnStop) {
 		tell(`Warning: ${rootKey.warning}`);
 	const vault = createVault({ db, rootKey: rootKey.key, random, clock });
 	const authenticator = createAuthenticator({ db, clock });
-	const access = { db, vault, clock, ids, random, authenticator };
-	return { log, clock, random, ids, metrics, databases, db, vault, authenticator, access };
+	const parts = { config, databases, vault, clock, ids, log, metrics };
+	const { auditing, ledger, started, stop } = await openLedger(parts);
+	onStop.push(stop);
+	const access = { db, vault, clock, ids, random, authenticator, ledger };
+	return { ...parts, random, db, authenticator, access, auditing, started };
 }
 
 type Core = Awaited<ReturnType<typeof openCore>>;
@@ -158,7 +163,8 @@ async function openServing(
 ): Promise<Serving> {
 	const { db, vault, clock, log, metrics } = core;
 	const { warm, digest, seal, open } = vault;
-	const routes = routesOf({ ...core.access, egress, acceptor, log });
+	const { ledgerName } = config;
+	const routes = routesOf({ ...core.access, egress, acceptor, log, ledgerName });
 	const http = createHttp({
 		...core,
 		routes,

@@ -3,6 +3,7 @@
  * same list gives OpenAPI, the tests' route sweep, and the server.
  */
 import { accessRoutes, type AccessRouteParts } from "#access/index.ts";
+import { type LedgerRouteParts, ledgerRoutes } from "#audit/index.ts";
 import { channelRoutes, readNumber } from "#channels/index.ts";
 import { contactRoutes } from "#contacts/index.ts";
 import { eventTypes, messageRoutes, type MessageRouteParts } from "#messages/index.ts";
@@ -12,7 +13,7 @@ import type { Log } from "#platform/log.ts";
 import { templateRoutes } from "#templates/index.ts";
 import { webhookRoutes } from "#webhooks/index.ts";
 
-export interface RouteParts extends AccessRouteParts, MessageRouteParts {
+export interface RouteParts extends AccessRouteParts, MessageRouteParts, LedgerRouteParts {
 	readonly egress: Egress;
 	readonly log: Log;
 }
@@ -25,6 +26,7 @@ export function routesOf(parts: RouteParts): Route[] {
 		...templateRoutes({ ...parts, readNumber }),
 		...accessRoutes(parts),
 		...channelRoutes(parts),
+		...ledgerRoutes(parts),
 	];
 }
 

@@ -4,7 +4,7 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
-import { type Ids, readId } from "#platform/ids.ts";
+import { type Ids, readId, showId } from "#platform/ids.ts";
 import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
 import { promotionalHoursAt } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
@@ -74,7 +74,7 @@ function register({ db, vault, clock, ids, readNumber }: TemplateParts): Route {
 			"A sender belongs to one tenant of the platform, together with what can be mistaken for it. It is used in `from` exactly as registered.",
 		permission: "senders:write",
 		idempotency: "stored",
-		audited: true,
+		audited: "sender.registered",
 		body: Type.Object(
 			{ address: Type.String({ minLength: 3, maxLength: 16 }), kind },
 			{ additionalProperties: false },
@@ -83,11 +83,16 @@ function register({ db, vault, clock, ids, readNumber }: TemplateParts): Route {
 			201: { description: "The sender.", schema: sender },
 			409: { description: "It, or one that looks like it, is registered already." },
 		},
-		async handle({ scope, body }) {
+		async handle({ scope, body, audit }) {
 			await vault.warm([scope.tenantId]);
 			const address = requireSender(body.kind, body.address, readNumber);
 			const registration = { id: ids.next(), kind: body.kind, address, atMs: clock.now() };
-			const row = await db.inTenant(scope, (tx) => registerSender(tx, vault, scope, registration));
+			const row = await db.inTenant(scope, async (tx) => {
+				const made = await registerSender(tx, vault, scope, registration);
+				const detail = { kind: body.kind, address };
+				await audit.record(tx, { targets: [showId("snd", made.id)], detail });
+				return made;
+			});
 			return { status: 201, body: showSender(vault, scope, row) };
 		},
 	});
@@ -103,17 +108,19 @@ function remove({ db }: TemplateParts): Route {
 		description: "Messages that wait to leave under it are refused at dispatch.",
 		permission: "senders:write",
 		idempotency: "none",
-		audited: true,
+		audited: "sender.deleted",
 		params: Type.Object(
 			{ id: Type.String({ minLength: 30, maxLength: 30 }) },
 			{ additionalProperties: false },
 		),
 		answers: { 204: { description: "The sender is gone." } },
-		async handle({ scope, params }) {
+		async handle({ scope, params, audit }) {
 			const id = readId("snd", params.id);
 			if (id === undefined) throw Fault.of("not_found");
-			if (!(await db.inTenant(scope, (tx) => deleteSender(tx, scope, id))))
-				throw Fault.of("not_found");
+			await db.inTenant(scope, async (tx) => {
+				if (!(await deleteSender(tx, scope, id))) throw Fault.of("not_found");
+				await audit.record(tx, { targets: [params.id] });
+			});
 			return { status: 204 };
 		},
 	});
@@ -177,7 +184,7 @@ function patchSettings({ db, clock }: TemplateParts): Route {
 			"What is left out stays. `promotional_window` holds for promotional messages to India, in Indian time; it may narrow the law's hours, never widen them.",
 		permission: "settings:write",
 		idempotency: "none",
-		audited: true,
+		audited: "settings.changed",
 		body: Type.Object(
 			{
 				countries: Type.Optional(
@@ -205,9 +212,13 @@ function patchSettings({ db, clock }: TemplateParts): Route {
 			{ additionalProperties: false },
 		),
 		answers: { 200: { description: "The settings after the change.", schema: settingsAnswer } },
-		async handle({ scope, body }) {
+		async handle({ scope, body, audit }) {
 			const nowMs = clock.now();
-			const settings = await db.inTenant(scope, (tx) => saveSettings(tx, scope, body, nowMs));
+			const settings = await db.inTenant(scope, async (tx) => {
+				const changed = await saveSettings(tx, scope, body, nowMs);
+				await audit.record(tx, { detail: body });
+				return changed;
+			});
 			return { status: 200, body: show(settings, nowMs) };
 		},
 	});

@@ -19,6 +19,7 @@ import { testReceiver, testWorld } from "./test-world.ts";
 
 const world = await testWorld();
 const { clock, parts, manage } = world;
+const { audit } = world.ledger;
 const statements = {
 	deliveries: sql(
 		"webhooks.test.deliveries",
@@ -39,7 +40,12 @@ async function endpointAt(
 	url: string,
 	events = ["sms.delivered"],
 ): Promise<{ id: string; secret: string }> {
-	return (await createEndpoint(manage, scope, { url, events })) as { id: string; secret: string };
+	return (await createEndpoint(
+		manage,
+		scope,
+		{ url, events },
+		audit("webhook.created", scope),
+	)) as { id: string; secret: string };
 }
 
 /** Fans out and delivers until nothing is due. */
@@ -62,7 +68,13 @@ describe("fan-out", () => {
 		await endpointAt({ ...mine, environment: "test" }, "http://127.0.0.1:1/d");
 		await endpointAt(other, "http://127.0.0.1:1/e");
 		const paused = await endpointAt(mine, "http://127.0.0.1:1/f");
-		await changeEndpoint(manage, mine, paused.id, { status: "paused" });
+		await changeEndpoint(
+			manage,
+			mine,
+			paused.id,
+			{ status: "paused" },
+			audit("webhook.changed", mine),
+		);
 		const events = await world.happened(mine, 3);
 		const result = await fanOut(parts);
 		assert.deepEqual(result, { outboxRows: 1, deliveries: 6, unknownTopics: 0, malformed: 0 });
@@ -75,7 +87,8 @@ describe("fan-out", () => {
 		assert.deepEqual(await rowsOf("outbox", mine), [{ rows: 0 }]);
 		assert.deepEqual(await rowsOf("deliveries", other), []);
 		assert.equal((await fanOut(parts)).outboxRows, 0);
-		for (const { id } of [wanted, both]) await removeEndpoint(manage, mine, id);
+		for (const { id } of [wanted, both])
+			await removeEndpoint(manage, mine, id, audit("webhook.deleted", mine));
 		await deliverAll();
 	});
 
@@ -134,7 +147,7 @@ describe("delivery", () => {
 		const scope = await world.tenant();
 		const receiver = await testReceiver();
 		const { id, secret: old } = await endpointAt(scope, receiver.url);
-		const fresh = await rotateSecret(manage, scope, id);
+		const fresh = await rotateSecret(manage, scope, id, audit("webhook.secret_rotated", scope));
 		assert.notEqual(fresh, old);
 		await world.happened(scope, 1);
 		await deliverAll();
@@ -217,7 +230,7 @@ describe("delivery", () => {
 		assert.equal(receiver.received.length, 1);
 		await world.happened(scope, 1);
 		await deliverAll();
-		await changeEndpoint(manage, scope, id, { status: "active" });
+		await changeEndpoint(manage, scope, id, { status: "active" }, audit("webhook.changed", scope));
 		await deliverAll();
 		assert.equal(receiver.received.length, 3, "the two that waited, not what happened meanwhile");
 		assert.equal(await statusOf(scope, id), "active");
@@ -350,11 +363,21 @@ it("nothing a tenant wrote or a receiver answered is in the database in clear", 
 		events: ["sms.delivered"],
 		description: "canary-description-51c",
 	};
-	const { secret } = (await createEndpoint(manage, scope, input)) as { secret: string };
+	const { secret } = (await createEndpoint(
+		manage,
+		scope,
+		input,
+		audit("webhook.created", scope),
+	)) as { secret: string };
 	await world.happened(scope, 1);
 	await deliverAll();
 	const key = Buffer.from(secret.slice(6), "base64");
-	for (const table of ["webhook_endpoints", "webhook_deliveries", "webhook_attempts"]) {
+	for (const table of [
+		"webhook_endpoints",
+		"webhook_deliveries",
+		"webhook_attempts",
+		"ledger_entries",
+	]) {
 		const rows = (await world.admin.run(
 			`select t::text as text from ${table} t where tenant_id = '${scope.tenantId}'`,
 		)) as Row[];

@@ -3,9 +3,10 @@
  * attempts. URLs are judged here and again before every connection.
  */
 import type { Clock } from "#platform/clock.ts";
-import type { Database, Scope } from "#platform/db.ts";
+import type { Database, Scope, Tx } from "#platform/db.ts";
 import type { Egress, EgressFailure, PostOutcome } from "#platform/egress.ts";
 import { Fault } from "#platform/errors.ts";
+import type { Audit } from "#platform/http.ts";
 import { type Ids, type Random, readId, showId } from "#platform/ids.ts";
 import type { Vault } from "#vault/index.ts";
 import {
@@ -72,6 +73,7 @@ export async function createEndpoint(
 	parts: ManageParts,
 	scope: Scope,
 	input: EndpointInput & { readonly url: string; readonly events: readonly string[] },
+	audit: Audit,
 ): Promise<Record<string, unknown>> {
 	const { db, vault, clock, ids, random } = parts;
 	await checkInput(parts, input);
@@ -81,11 +83,15 @@ export async function createEndpoint(
 	const secret = newSecret(random);
 	const sealed = seal(vault, scope, id, newContent(input.url, input.description, secret, nowMs));
 	const endpoint = { id, sealed, events: input.events, at: new Date(nowMs) };
-	const row = await db.inTenant(scope, (tx) => addEndpoint(tx, scope, endpoint, endpointsMax));
-	if (row === undefined) {
-		const message = `There are already ${endpointsMax} webhook endpoints.`;
-		throw Fault.of("limit_reached", { message });
-	}
+	const row = await db.inTenant(scope, async (tx) => {
+		const added = await addEndpoint(tx, scope, endpoint, endpointsMax);
+		if (added === undefined) {
+			const message = `There are already ${endpointsMax} webhook endpoints.`;
+			throw Fault.of("limit_reached", { message });
+		}
+		await audit.record(tx, { targets: [showId("whe", id)], detail: recorded(input) });
+		return added;
+	});
 	return { ...showEndpoint(vault, row), secret: showSecret(secret) };
 }
 
@@ -117,9 +123,12 @@ export async function changeEndpoint(
 	scope: Scope,
 	shownId: string,
 	input: EndpointInput,
+	audit: Audit,
 ): Promise<Record<string, unknown>> {
 	await checkInput(parts, input);
-	return changed(parts, scope, shownId, (row, content) => {
+	const record = (tx: Tx): Promise<void> =>
+		audit.record(tx, { targets: [shownId], detail: recorded(input) });
+	return changed(parts, scope, shownId, record, (row, content) => {
 		const moved =
 			input.url === undefined ? content : withUrl(content, input.url, parts.clock.now());
 		const { description } = input;
@@ -138,9 +147,11 @@ export async function rotateSecret(
 	parts: ManageParts,
 	scope: Scope,
 	shownId: string,
+	audit: Audit,
 ): Promise<string> {
 	const secret = newSecret(parts.random);
-	await changed(parts, scope, shownId, ({ events, status }, content) => ({
+	const record = (tx: Tx): Promise<void> => audit.record(tx, { targets: [shownId] });
+	await changed(parts, scope, shownId, record, ({ events, status }, content) => ({
 		content: rotated(content, secret, parts.clock.now()),
 		events,
 		status,
@@ -153,10 +164,23 @@ export async function removeEndpoint(
 	{ db }: ManageParts,
 	scope: Scope,
 	shownId: string,
+	audit: Audit,
 ): Promise<void> {
 	const id = idOf(shownId);
-	if (!(await db.inTenant(scope, (tx) => deleteEndpoint(tx, scope, id))))
-		throw Fault.of("not_found");
+	await db.inTenant(scope, async (tx) => {
+		if (!(await deleteEndpoint(tx, scope, id))) throw Fault.of("not_found");
+		await audit.record(tx, { targets: [shownId] });
+	});
+}
+
+/** What the ledger keeps of a request: a URL's host only, for what follows it may be a secret. */
+function recorded({ url, events, status, description }: EndpointInput) {
+	return {
+		...(url === undefined ? {} : { host: new URL(url).host }),
+		...(events === undefined ? {} : { events }),
+		...(status === undefined ? {} : { status }),
+		...(description === undefined ? {} : { description }),
+	};
 }
 
 /** Reads, changes and writes an endpoint while nobody else can. */
@@ -164,6 +188,7 @@ async function changed(
 	{ db, vault, clock }: ManageParts,
 	scope: Scope,
 	shownId: string,
+	record: (tx: Tx) => Promise<void>,
 	change: (
 		row: EndpointRow,
 		content: EndpointContent,
@@ -178,6 +203,7 @@ async function changed(
 		const sealed = seal(vault, scope, id, content);
 		const saved = await saveEndpoint(tx, scope, { ...rest, id, sealed, at: new Date(clock.now()) });
 		if (saved === undefined) throw Fault.of("not_found");
+		await record(tx);
 		return saved;
 	});
 }
@@ -188,8 +214,9 @@ export async function sendTrial(
 	scope: Scope,
 	shownId: string,
 	eventType: string | undefined,
+	audit: Audit,
 ): Promise<Record<string, unknown>> {
-	const { vault, egress, clock, ids } = parts;
+	const { db, vault, egress, clock, ids } = parts;
 	if (eventType !== undefined) checkEvents(parts, "event_type", [eventType]);
 	const row = await oneEndpoint(parts, scope, shownId);
 	const content = open(vault, row);
@@ -201,6 +228,11 @@ export async function sendTrial(
 	};
 	const body = JSON.stringify(payload);
 	const headers = signedHeaders(signingKeys(content, nowMs), ids.next(), nowMs, body);
+	// First: a request that has left cannot be taken back.
+	const event_type = payload.type;
+	await db.inTenant(scope, (tx) =>
+		audit.record(tx, { targets: [shownId], detail: { event_type } }),
+	);
 	const outcome = await egress.post(currentUrl(content), headers, body);
 	return { ...showOutcome(outcome), event_payload: payload };
 }

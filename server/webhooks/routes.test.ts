@@ -33,6 +33,7 @@ async function serve(served: typeof routes): Promise<string> {
 			};
 		},
 		once: (_call, execute) => execute(),
+		auditing: world.ledger.auditing,
 		ready: () => [],
 		clock: world.clock,
 		ids: world.ids,
@@ -273,16 +274,16 @@ it("has a permission of its own kind on every route, and audits every change", (
 	assert.deepEqual(
 		routes.map(
 			({ method, path, permission, audited }) =>
-				`${method} ${path} ${permission}${audited ? " audited" : ""}`,
+				`${method} ${path} ${permission}${audited === false ? "" : ` ${audited}`}`,
 		),
 		[
-			"POST /v1/webhooks webhooks:write audited",
+			"POST /v1/webhooks webhooks:write webhook.created",
 			"GET /v1/webhooks webhooks:read",
 			"GET /v1/webhooks/:id webhooks:read",
-			"PATCH /v1/webhooks/:id webhooks:write audited",
-			"DELETE /v1/webhooks/:id webhooks:write audited",
-			"POST /v1/webhooks/:id/rotate-secret webhooks:write audited",
-			"POST /v1/webhooks/:id/test webhooks:write audited",
+			"PATCH /v1/webhooks/:id webhooks:write webhook.changed",
+			"DELETE /v1/webhooks/:id webhooks:write webhook.deleted",
+			"POST /v1/webhooks/:id/rotate-secret webhooks:write webhook.secret_rotated",
+			"POST /v1/webhooks/:id/test webhooks:write webhook.tested",
 			"GET /v1/webhooks/:id/attempts webhooks:read",
 		],
 	);

@@ -55,7 +55,7 @@ const reading = {
 	idempotency: "none",
 	audited: false,
 } as const;
-const writing = { ...common, permission: "webhooks:write", audited: true } as const;
+const writing = { ...common, permission: "webhooks:write" } as const;
 
 export function webhookRoutes(parts: WebhookRouteParts): Route[] {
 	return [
@@ -76,6 +76,7 @@ function create(parts: WebhookRouteParts): Route {
 		method: "POST",
 		path: "/v1/webhooks",
 		operationId: "createWebhook",
+		audited: "webhook.created",
 		summary: "Create a webhook endpoint",
 		description: `Events are sent to the URL, signed as Standard Webhooks 1.0 says, and retried for three days. At most ${endpointsMax} per environment. Event types: ${parts.eventTypes.map((type) => `\`${type}\``).join(", ")}.`,
 		idempotency: "stored",
@@ -88,9 +89,9 @@ function create(parts: WebhookRouteParts): Route {
 			409: { description: `There are already ${endpointsMax}.` },
 			422: { description: "The URL may not be called, or an event type does not exist." },
 		},
-		handle: async ({ scope, body }) => ({
+		handle: async ({ scope, body, audit }) => ({
 			status: 201,
-			body: await createEndpoint(parts, scope, body),
+			body: await createEndpoint(parts, scope, body, audit),
 		}),
 	});
 }
@@ -197,6 +198,7 @@ function change(parts: WebhookRouteParts): Route {
 		method: "PATCH",
 		path: "/v1/webhooks/:id",
 		operationId: "updateWebhook",
+		audited: "webhook.changed",
 		summary: "Change a webhook endpoint",
 		description:
 			"Only what is given changes. What waits for an endpoint when it is paused is delivered when it is made active again within ten days; what happens while it is paused is not delivered.",
@@ -204,9 +206,9 @@ function change(parts: WebhookRouteParts): Route {
 		params: path,
 		body: Type.Object(body, { ...closed, minProperties: 1 }),
 		answers: { 200: { description: "The endpoint.", schema: endpoint }, ...missing },
-		handle: async ({ scope, params, body: input }) => ({
+		handle: async ({ scope, params, body: input, audit }) => ({
 			status: 200,
-			body: await changeEndpoint(parts, scope, params.id, input),
+			body: await changeEndpoint(parts, scope, params.id, input, audit),
 		}),
 	});
 }
@@ -217,13 +219,14 @@ function remove(parts: WebhookRouteParts): Route {
 		method: "DELETE",
 		path: "/v1/webhooks/:id",
 		operationId: "deleteWebhook",
+		audited: "webhook.deleted",
 		summary: "Delete a webhook endpoint",
 		description: "What still waits for it is not delivered.",
 		idempotency: "stored",
 		params: path,
 		answers: { 204: { description: "It is gone." }, ...missing },
-		handle: async ({ scope, params }) => {
-			await removeEndpoint(parts, scope, params.id);
+		handle: async ({ scope, params, audit }) => {
+			await removeEndpoint(parts, scope, params.id, audit);
 			return { status: 204 };
 		},
 	});
@@ -235,6 +238,7 @@ function rotate(parts: WebhookRouteParts): Route {
 		method: "POST",
 		path: "/v1/webhooks/:id/rotate-secret",
 		operationId: "rotateWebhookSecret",
+		audited: "webhook.secret_rotated",
 		summary: "Replace the signing secret",
 		description: "For 24 hours deliveries carry a signature of the replaced secret too.",
 		idempotency: "stored",
@@ -243,9 +247,9 @@ function rotate(parts: WebhookRouteParts): Route {
 			200: { description: "The new secret.", schema: Type.Object({ secret }) },
 			...missing,
 		},
-		handle: async ({ scope, params }) => ({
+		handle: async ({ scope, params, audit }) => ({
 			status: 200,
-			body: { secret: await rotateSecret(parts, scope, params.id) },
+			body: { secret: await rotateSecret(parts, scope, params.id, audit) },
 		}),
 	});
 }
@@ -263,6 +267,7 @@ function trial(parts: WebhookRouteParts): Route {
 		method: "POST",
 		path: "/v1/webhooks/:id/test",
 		operationId: "testWebhook",
+		audited: "webhook.tested",
 		summary: "Send a trial event now",
 		description: "Signed as any other, sent once, not retried, not listed among the attempts.",
 		idempotency: "stored",
@@ -275,11 +280,12 @@ function trial(parts: WebhookRouteParts): Route {
 			200: { description: "How the endpoint answered.", schema: trialAnswer },
 			...missing,
 		},
-		handle: async ({ scope, params, body }) => {
+		handle: async ({ scope, params, body, audit }) => {
 			if (running >= trialsMax) throw Fault.of("rate_limited", { retryAfterSeconds: 5 });
 			running++;
 			try {
-				return { status: 200, body: await sendTrial(parts, scope, params.id, body.event_type) };
+				const trial = await sendTrial(parts, scope, params.id, body.event_type, audit);
+				return { status: 200, body: trial };
 			} finally {
 				running--;
 			}

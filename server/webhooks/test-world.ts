@@ -9,6 +9,7 @@ import { createIds, seededRandom, systemRandom } from "#platform/ids.ts";
 import { silentLog } from "#platform/log.ts";
 import { createVault } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { testLedger } from "../../tests/support/ledger.ts";
 import type { EventRef, EventSource } from "./event.ts";
 
 export const eventTypes = ["sms.accepted", "sms.sent", "sms.delivered", "sms.failed"];
@@ -47,6 +48,7 @@ export async function testWorld() {
 		clock,
 		ids,
 		parts,
+		ledger: testLedger({ db: database.app, vault, clock, ids }),
 		manage: { db: database.app, vault, egress, clock, random: systemRandom(), ids, eventTypes },
 		async tenant(): Promise<Scope> {
 			const tenantId = ids.next();

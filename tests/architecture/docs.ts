@@ -84,7 +84,9 @@ export async function follow(text: string, { devFile, port }: Reader): Promise<R
 	try {
 		mkdirSync(join(folder, ".waxwing"));
 		cpSync(devFile, join(folder, ".waxwing/dev.json"));
-		symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+		symlinkSync(join(dirname(devFile), "ledger"), join(folder, ".waxwing/ledger"));
+		for (const name of ["node_modules", "verify"])
+			symlinkSync(join(root, name), join(folder, name));
 		cpSync(join(root, "package.json"), join(folder, "package.json"));
 		const blocks = blocksOf(text.replaceAll("8099", String(port)));
 		for (const { file, code } of blocks)

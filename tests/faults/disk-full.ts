@@ -103,7 +103,7 @@ async function underLoad(
 }
 
 /** Writes until there is no room. */
-function fill(path: string): void {
+export function fill(path: string): void {
 	const file = openSync(path, "w");
 	for (let block = Buffer.alloc(1 << 20); block.length > 0; ) {
 		try {
@@ -116,7 +116,7 @@ function fill(path: string): void {
 }
 
 /** Puts the WAL on another disk, as an operator would. */
-async function moveWal(
+export async function moveWal(
 	server: EmbeddedPostgres,
 	disk: string,
 	beside: string,

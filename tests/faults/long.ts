@@ -1,6 +1,6 @@
 /**
  * `npm run faults [-- kill=20 worker=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
- * simulation=10000 stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often
+ * simulation=10000 stop=20 disk=5 wal=5 ledger=1000 ledgerkill=60 ledgerdisk=1000 seed=N]`: the long form of the fault tests. What is named is run as often
  * as it says; without names, all. Ends with 1 at the first failure.
  */
 import { simulate } from "../simulation/many.ts";
@@ -12,6 +12,9 @@ import { fillDisk } from "./disk-full.ts";
 import { findLibfaketime } from "./faketime.ts";
 import { killManyTimes } from "./kill.ts";
 import { flood, type OverloadResult } from "./overload.ts";
+import { attackLedger } from "./ledger-long.ts";
+import { killLedger } from "./ledger-kill.ts";
+import { fillLedgerDisk } from "./ledger-disk.ts";
 import { stopUnderLoad } from "./stop.ts";
 import { loseWorkers } from "./workers.ts";
 
@@ -46,6 +49,9 @@ const forms: Readonly<
 	simulation: { times: 10_000, run: simulate },
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
+	ledger: { times: 1_000, run: attackLedger },
+	ledgerkill: { times: 60, run: (seconds, seed) => killLedger({ ms: seconds * 1_000, seed }) },
+	ledgerdisk: { times: 1_000, run: (acts, seed) => fillLedgerDisk({ acts, seed }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
 };
 
@@ -101,7 +107,7 @@ const isRoot = process.getuid?.() === 0 && process.platform === "linux";
 for (const [name, { times, run }] of Object.entries(forms)) {
 	const count = asked.size === 0 ? times : asked.get(name);
 	if (count === undefined) continue;
-	if ((name === "disk" || name === "wal") && !isRoot) {
+	if (["disk", "wal", "ledgerdisk"].includes(name) && !isRoot) {
 		process.stdout.write(`${name}: skipped, needs root on Linux to mount a small tmpfs\n`);
 		continue;
 	}

@@ -16,7 +16,7 @@ test("routes and their permissions are as listed in routes.txt", () => {
 			route.path.padEnd(40),
 			route.permission.padEnd(18),
 			`idempotency ${route.idempotency}`.padEnd(20),
-			route.audited ? "to be audited" : "",
+			route.audited === false ? "" : `audited ${route.audited}`,
 		]
 			.join(" ")
 			.trimEnd(),

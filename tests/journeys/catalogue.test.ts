@@ -110,7 +110,7 @@ const audits: readonly {
 	{
 		what: "serving roles that are members of the owner, or of each other",
 		query: `select m.rolname || ' in ' || r.rolname as name from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
-			where r.rolname in ('waxwing_owner', 'waxwing_app', 'waxwing_worker') and m.rolname in ('waxwing_owner', 'waxwing_app', 'waxwing_worker')`,
+			where r.rolname in ('waxwing_owner', 'waxwing_app', 'waxwing_worker', 'waxwing_signer') and m.rolname in ('waxwing_owner', 'waxwing_app', 'waxwing_worker', 'waxwing_signer')`,
 		allowed: [],
 	},
 	{
@@ -141,7 +141,7 @@ const audits: readonly {
 	{
 		what: "tables that the serving roles own",
 		query: `select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
-			where ${ours} and c.relkind in ('r', 'p', 'v', 'm', 'S') and r.rolname in ('waxwing_app', 'waxwing_worker')`,
+			where ${ours} and c.relkind in ('r', 'p', 'v', 'm', 'S') and r.rolname in ('waxwing_app', 'waxwing_worker', 'waxwing_signer')`,
 		allowed: [],
 	},
 ];
@@ -177,6 +177,7 @@ test("definer functions are these, each reviewed to answer only with ids and sta
 
 const definers: readonly string[] = [
 	"create_operator_key",
+	"checkpoints_to_note",
 	"create_tenant",
 	"disable_route",
 	"entries_of_batch",
@@ -189,6 +190,9 @@ const definers: readonly string[] = [
 	"lane_tenants",
 	"lease_deliveries",
 	"lease_lane",
+	"ledger_signed",
+	"ledger_unsigned_since",
+	"ledgers_waiting",
 	"list_edge",
 	"list_tenants",
 	"make_partitions",

@@ -16,6 +16,7 @@ import { createMetrics } from "#platform/metrics.ts";
 import { declaredRoutes, routesOf } from "#processes/routes.ts";
 import { createVault } from "#vault/index.ts";
 import { type Client, client, type Json, type Reply, until } from "../support/http.ts";
+import { testLedger } from "../support/ledger.ts";
 import { numberEnding } from "../support/messages.ts";
 import { testPlatform } from "../support/platform.ts";
 
@@ -66,7 +67,13 @@ async function own(tenant: Tenant, from: string): Promise<Readonly<Record<string
 		"/v1/senders/:id": sender,
 		"/v1/api-keys/:id": await make("/v1/api-keys", { name: "own", scopes: ["sms:read"] }),
 		"/v1/operator/tenants/:id": tenant.id,
+		"/v1/audit/entries/:id": await newestEntry(tenant.live, "/v1/audit/entries"),
+		"/v1/operator/audit/entries/:id": await newestEntry(operator, "/v1/operator/audit/entries"),
 	};
+}
+
+async function newestEntry(as: Client, path: string): Promise<string> {
+	return String((await as.get(`${path}?limit=1`)).data[0]?.["id"]);
 }
 
 const ofA = await own(a, "TENANTA");
@@ -174,14 +181,18 @@ const byId = routes.filter(
 );
 const lists = routes.filter(
 	({ method, path, permission }) =>
-		method === "GET" && !path.includes(":id") && permission !== "operator",
+		method === "GET" &&
+		!path.includes(":id") &&
+		permission !== "operator" &&
+		// Not a list: it asks for two sizes.
+		path !== "/v1/audit/consistency",
 );
 
-/** Everything of A's that it can read, to see that nobody changed it. */
+/** Everything of A's that it can read, to see that nobody changed it; the ledger grows by being read. */
 async function snapshot(): Promise<readonly string[]> {
 	const readable = routes.filter(
 		({ method, permission }) =>
-			method === "GET" && permission !== "operator" && permission !== "public",
+			method === "GET" && !["operator", "public", "audit:read"].includes(permission),
 	);
 	return Promise.all(
 		readable.map(async (route) => (await call(route, a.live, idOf(route, ofA))).text),
@@ -197,7 +208,9 @@ async function sweepForeignIds(): Promise<void> {
 			["A's own test key", a.test],
 		] as const) {
 			const reply = await call(route, as, idOf(route, ofA));
-			assert.equal(reply.status, 404, `${nameOf(route)} by ${who}: ${reply.text}`);
+			// A test key reads no ledger at all.
+			const refused = route.permission === "audit:read" && as !== b.live ? 403 : 404;
+			assert.equal(reply.status, refused, `${nameOf(route)} by ${who}: ${reply.text}`);
 			assert.ok(!reply.text.includes(String(idOf(route, ofA))));
 		}
 	for (const route of lists) {
@@ -283,10 +296,13 @@ describe("two layers, each with the other off", () => {
 		};
 		for (const route of routes.filter(({ permission }) => permission !== "operator")) {
 			const { status, text } = await ask(route);
-			for (const id of Object.values(ofA))
+			// A log's origin names the tenant that asks: that is no row of A's.
+			const own = route.permission === "audit:read" ? a.id : undefined;
+			for (const id of Object.values(ofA).filter((one) => one !== own))
 				assert.ok(!text.includes(id), `${nameOf(route)} shows ${id}`);
 			if (route.path.includes(":id"))
 				assert.ok(status === 404 || status === 500, `${nameOf(route)}: ${status} ${text}`);
+			else if (route.path === "/v1/audit/consistency") assert.equal(status, 422);
 			else if (route.method === "GET")
 				assert.ok(status === 200 || status === 500, `${nameOf(route)}: ${status} ${text}`);
 			else assert.ok(status === 500 || status === 401, `${nameOf(route)}: ${status} ${text}`);
@@ -325,11 +341,13 @@ async function misledPlatform(db: Database, scope: Scope) {
 		senderIndexes: createSenderIndexes(vault),
 	});
 	const egress = createEgress({ allow: ["127.0.0.0/8"], clock });
-	const declared = routesOf({ ...parts, egress, acceptor });
+	const declared = routesOf({ ...parts, egress, acceptor, ledgerName: "waxwing.local" });
+	const { auditing } = testLedger(parts);
 	return createHttp({
 		routes: declared,
 		authenticate: async () => caller,
 		once: (_call, execute) => execute(),
+		auditing,
 		ready: () => [],
 		clock,
 		ids,

@@ -1,6 +1,6 @@
 /**
  * A fresh, migrated database per test file, cloned from a template on the server that `tools/test.ts`
- * started. `app` and `worker` have exactly the rights they have in production; `admin` is the superuser.
+ * started. `app`, `worker` and `signer` have exactly the rights they have in production; `admin` is the superuser.
  */
 import { after } from "node:test";
 import { type Admin, connectAdmin, type Database, openDatabase } from "#platform/db.ts";
@@ -9,6 +9,8 @@ export interface TestDatabase {
 	readonly name: string;
 	readonly app: Database;
 	readonly worker: Database;
+	/** The ledger's signer. */
+	readonly signer: Database;
 	readonly admin: Admin;
 	readonly url: (user: string, password: string) => string;
 }
@@ -40,6 +42,7 @@ export async function testDatabase(): Promise<TestDatabase> {
 		name,
 		app: open("wx_test_app"),
 		worker: open("wx_test_worker"),
+		signer: open("wx_test_signer"),
 		admin: await connectAdmin({
 			...at,
 			user: user ?? "",
@@ -50,7 +53,7 @@ export async function testDatabase(): Promise<TestDatabase> {
 			`postgresql://${login}:${encodeURIComponent(secret)}@/${name}?host=${encodeURIComponent(host ?? "")}&port=${port}`,
 	};
 	after(async () => {
-		await Promise.all([made.app.close(), made.worker.close(), made.admin.close()]);
+		await Promise.all([made.app, made.worker, made.signer, made.admin].map((one) => one.close()));
 		await root.run(`drop database ${name} with (force)`);
 		await root.close();
 	});

@@ -109,6 +109,7 @@ async function removeLogins(name: string): Promise<void> {
 		database: "postgres",
 		applicationName: "test",
 	});
-	for (const role of ["app", "worker"]) await root.run(`drop role if exists wx_${name}_${role}`);
+	for (const role of ["app", "worker", "signer"])
+		await root.run(`drop role if exists wx_${name}_${role}`);
 	await root.close();
 }

@@ -1,5 +1,5 @@
 /** A chore that repeats until it is stopped: waits between steps, never overlaps itself, survives failures. */
-import type { Log } from "#platform/log.ts";
+import type { Log } from "./log.ts";
 
 export interface LoopParts {
 	readonly log: Log;

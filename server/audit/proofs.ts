@@ -1,0 +1,55 @@
+/** Proofs from what is stored: that an entry is under a checkpoint, that one checkpoint continues another. */
+import type { Tx } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
+import { writeProof } from "./checkpoint.ts";
+import { findCheckpoint, readNodes, type StoredCheckpoint, type StoredEntry } from "./store.ts";
+import {
+	consistencySteps,
+	inclusionSteps,
+	type NodeName,
+	type ProofStep,
+	stepHash,
+} from "./tree.ts";
+
+/** The tlog-proof of an entry under the newest checkpoint of its epoch. @throws Fault `proof_pending` */
+export async function proveEntry(
+	tx: Tx,
+	tenantId: string,
+	{ entry, epoch, leaf_index: index }: StoredEntry,
+): Promise<{ readonly proof: string; readonly checkpoint: StoredCheckpoint }> {
+	if (epoch === null || index === null) throw Fault.of("proof_pending", { retryAfterSeconds: 2 });
+	const checkpoint = await findCheckpoint(tx, tenantId, epoch);
+	if (checkpoint === undefined || checkpoint.size <= index)
+		throw Fault.of("proof_pending", { retryAfterSeconds: 2 });
+	const steps = inclusionSteps(index, checkpoint.size);
+	const path = await hashesOf(tx, tenantId, epoch, steps);
+	return { proof: writeProof(entry, index, path, checkpoint.checkpoint), checkpoint };
+}
+
+/** The hashes that show that the tree of `from` entries is the beginning of the one of `to`. */
+export function proveConsistency(
+	tx: Tx,
+	tenantId: string,
+	epoch: number,
+	from: number,
+	to: number,
+): Promise<Buffer[]> {
+	return hashesOf(tx, tenantId, epoch, consistencySteps(from, to));
+}
+
+async function hashesOf(
+	tx: Tx,
+	tenantId: string,
+	epoch: number,
+	steps: readonly ProofStep[],
+): Promise<Buffer[]> {
+	const names = steps.flat();
+	const found = names.length === 0 ? [] : await readNodes(tx, tenantId, epoch, names);
+	const hashes = new Map(found.map((node) => [`${node.level}/${node.position}`, node.hash]));
+	const hashOf = ({ level, position }: NodeName): Buffer => {
+		const hash = hashes.get(`${level}/${position}`);
+		if (hash === undefined) throw new Error(`the ledger lacks node ${level}/${position}`);
+		return hash;
+	};
+	return steps.map((step) => stepHash(step, hashOf));
+}

@@ -1,0 +1,135 @@
+/**
+ * The sequencer gives each new entry its place in its log's tree and puts every signed checkpoint of a tenant's
+ * log into the platform's log. One at a time in the whole installation (an advisory lock); each step is one
+ * transaction, so a step that dies has not happened. It signs nothing and is believed by nobody.
+ */
+import type { Clock } from "#platform/clock.ts";
+import type { Database, Tx } from "#platform/db.ts";
+import type { Log } from "#platform/log.ts";
+import { originOf } from "./checkpoint.ts";
+import { type Ledger, shownLog, system } from "./ledger.ts";
+import {
+	checkpointsToNote,
+	insertNodes,
+	lockSequence,
+	logsWaiting,
+	markNoted,
+	placeEntries,
+	readEdges,
+	readHeads,
+	readUnplaced,
+	saveHeads,
+	type StoredHead,
+	type Unplaced,
+} from "./sequencer-store.ts";
+import { platformLog } from "./store.ts";
+import { append, type Edge, emptyEdge, leafHash, type Node, rootOf, subtreesOf } from "./tree.ts";
+
+export interface SequencerParts {
+	/** With the worker's role. */
+	readonly db: Pick<Database, "inPlatform">;
+	readonly ledger: Ledger;
+	readonly clock: Clock;
+	readonly log: Log;
+	/** First part of every origin. */
+	readonly name: string;
+}
+
+const logsMax = 64;
+const entriesMax = 2_000;
+const notesMax = 200;
+
+/** One step. True when there may be more to do at once. */
+export function sequence(parts: SequencerParts): Promise<boolean> {
+	return parts.db.inPlatform(async (tx) => {
+		if (!(await lockSequence(tx))) return false;
+		const noted = await noteCheckpoints(parts, tx);
+		const placed = await placeWaiting(parts, tx);
+		return noted === notesMax || placed === entriesMax;
+	});
+}
+
+/** The log of logs: whoever takes a tenant's log back to an earlier state contradicts the platform's. */
+async function noteCheckpoints({ ledger, name }: SequencerParts, tx: Tx): Promise<number> {
+	const found = await checkpointsToNote(tx, notesMax);
+	if (found.length === 0) return 0;
+	tx.enterTenants([platformLog, ...new Set(found.map((one) => one.tenantId))]);
+	await ledger.record(
+		tx,
+		found.map(({ tenantId, epoch, size, root }) => ({
+			log: platformLog,
+			event: "ledger.checkpoint",
+			actor: system,
+			data: {
+				origin: originOf(name, shownLog(tenantId), epoch),
+				size,
+				root: root.toString("hex"),
+			},
+		})),
+	);
+	markNoted(tx, found);
+	return found.length;
+}
+
+async function placeWaiting(parts: SequencerParts, tx: Tx): Promise<number> {
+	const waiting = await logsWaiting(tx, logsMax);
+	if (waiting.length === 0) return 0;
+	tx.enterTenants(waiting);
+	const known = await readHeads(tx, waiting);
+	const heads = new Map(known.map((head) => [head.tenantId, head]));
+	const edges = await edgesOf(tx, known);
+	const edgeOf = (log: string): Edge | undefined => (heads.has(log) ? edges.get(log) : emptyEdge);
+	// Of the others somebody took nodes away or changed them. Signer and verifiers rest on the entries themselves.
+	const whole = waiting.filter((log) => edgeOf(log) !== undefined);
+	for (const log of waiting.filter((one) => !whole.includes(one)))
+		parts.log.error({ event: "ledger.broken_edge", ledger: shownLog(log) }, "a log cannot grow");
+	const entries = whole.length === 0 ? [] : await readUnplaced(tx, whole, entriesMax);
+	if (entries.length === 0) return 0;
+	const grown = [...Map.groupBy(entries, (entry) => entry.tenantId)].map(([log, those]) =>
+		grow(log, heads.get(log)?.epoch ?? 1, edgeOf(log) ?? emptyEdge, those),
+	);
+	const placed = grown.flatMap((one) => one.placed);
+	if ((await placeEntries(tx, placed)) !== placed.length)
+		throw new Error("an entry got its place from somebody else");
+	insertNodes(
+		tx,
+		grown.flatMap(({ head, nodes }) => nodes.map((node) => ({ ...head, ...node }))),
+	);
+	saveHeads(
+		tx,
+		grown.map((one) => one.head),
+		new Date(parts.clock.now()),
+	);
+	return entries.length;
+}
+
+/** The edges of these logs, read from their nodes; a log is missing if they do not give its root. */
+async function edgesOf(tx: Tx, heads: readonly StoredHead[]): Promise<Map<string, Edge>> {
+	const names = heads.flatMap(({ tenantId, epoch, size }) =>
+		subtreesOf(0, size).map((name) => ({ tenantId, epoch, ...name })),
+	);
+	const found = names.length === 0 ? [] : await readEdges(tx, names);
+	const hashes = new Map(found.map((node) => [`${node.tenantId}/${node.level}`, node.hash]));
+	const edges = heads.flatMap(({ tenantId, size, root }): [string, Edge][] => {
+		const own = subtreesOf(0, size).flatMap(
+			({ level }) => hashes.get(`${tenantId}/${level}`) ?? [],
+		);
+		const edge = { size, hashes: own };
+		return own.length === subtreesOf(0, size).length && rootOf(edge).equals(root)
+			? [[tenantId, edge]]
+			: [];
+	});
+	return new Map(edges);
+}
+
+function grow(tenantId: string, epoch: number, edge: Edge, entries: readonly Unplaced[]) {
+	const nodes: Node[] = [];
+	const grown = append(
+		edge,
+		entries.map(({ entry }) => leafHash(entry)),
+		nodes,
+	);
+	const head = { tenantId, epoch, size: grown.size, root: rootOf(grown) };
+	const placed = entries.map(({ id }, i) => ({ tenantId, epoch, id, index: edge.size + i }));
+	return { head, nodes, placed };
+}

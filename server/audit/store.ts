@@ -1,0 +1,208 @@
+/** SQL of what the API does with the ledger: adds entries, reads them back, reads what proofs are made of. */
+import { type Row, sql, type Tx } from "#platform/db.ts";
+
+/** The platform's own log, as a tenant that is none. */
+export const platformLog = "00000000-0000-0000-0000-000000000000";
+
+export interface NewEntry {
+	readonly tenantId: string;
+	readonly id: string;
+	readonly action: string;
+	readonly actor: string;
+	readonly entry: Buffer;
+	readonly detailSealed: Buffer | null;
+}
+
+const insert = sql(
+	"audit.insert",
+	`insert into ledger_entries (tenant_id, id, action, actor, entry, detail_sealed)
+	select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])`,
+);
+
+export function insertEntries(tx: Tx, entries: readonly NewEntry[]): Promise<unknown> {
+	return tx.query(insert, [
+		entries.map((one) => one.tenantId),
+		entries.map((one) => one.id),
+		entries.map((one) => one.action),
+		entries.map((one) => one.actor),
+		entries.map((one) => one.entry),
+		entries.map((one) => one.detailSealed),
+	]);
+}
+
+const unsigned = sql("audit.unsigned_since", "select wx.ledger_unsigned_since() as since");
+
+/** Since when, in milliseconds, some log has waited for its signature; undefined when none does. */
+export async function unsignedSince(tx: Tx): Promise<number | undefined> {
+	const [row] = await tx.query<{ since: Date | null }>(unsigned);
+	return row?.since?.getTime();
+}
+
+export interface StoredEntry {
+	readonly id: string;
+	readonly entry: Buffer;
+	readonly detail_sealed: Buffer | null;
+	readonly epoch: number | null;
+	readonly leaf_index: number | null;
+}
+
+const columns = "id, entry, detail_sealed, epoch, leaf_index";
+const filters = `tenant_id = $1 and ($2::text is null or action = $2) and ($3::text is null or actor = $3)
+	and ($4::uuid is null or id >= $4) and ($5::uuid is null or id < $5)`;
+const listOlder = sql(
+	"audit.list",
+	`select ${columns} from ledger_entries where ${filters} and ($6::uuid is null or id < $6) order by id desc limit $7`,
+);
+const listNewer = sql(
+	"audit.list_newer",
+	`select ${columns} from ledger_entries where ${filters} and id > $6 order by id limit $7`,
+);
+
+export interface EntryFilter {
+	readonly action: string | undefined;
+	/** `key_…` as shown, or `system`. */
+	readonly actor: string | undefined;
+	/** The smallest ids of these moments: what was before, and what was not. */
+	readonly from: string | undefined;
+	readonly until: string | undefined;
+}
+
+/** Newest first; with `before`, the next newer ones, oldest of them first. */
+export function listEntries(
+	tx: Tx,
+	tenantId: string,
+	filter: EntryFilter,
+	page: {
+		readonly after: string | undefined;
+		readonly before: string | undefined;
+		readonly limit: number;
+	},
+): Promise<StoredEntry[]> {
+	const { action, actor, from, until } = filter;
+	const asked = [action, actor, from, until].map((one) => one ?? null);
+	if (page.before !== undefined)
+		return tx.query<StoredEntry>(listNewer, [tenantId, ...asked, page.before, page.limit]);
+	return tx.query<StoredEntry>(listOlder, [tenantId, ...asked, page.after ?? null, page.limit]);
+}
+
+const find = sql(
+	"audit.find",
+	`select ${columns} from ledger_entries where tenant_id = $1 and id = $2`,
+);
+
+export async function findEntry(
+	tx: Tx,
+	tenantId: string,
+	id: string,
+): Promise<StoredEntry | undefined> {
+	return (await tx.query<StoredEntry>(find, [tenantId, id]))[0];
+}
+
+const inOrder = sql(
+	"audit.in_order",
+	`select ${columns} from ledger_entries
+	where tenant_id = $1 and epoch = $2 and leaf_index >= $3 and leaf_index < $4 order by leaf_index`,
+);
+
+/** The entries of these places, in the tree's order. */
+export function entriesInOrder(
+	tx: Tx,
+	tenantId: string,
+	epoch: number,
+	from: number,
+	until: number,
+): Promise<StoredEntry[]> {
+	return tx.query<StoredEntry>(inOrder, [tenantId, epoch, from, until]);
+}
+
+const nodes = sql(
+	"audit.nodes",
+	`select n.level, n.position, n.hash from unnest($3::smallint[], $4::bigint[]) as w (level, position)
+	join ledger_nodes n on n.tenant_id = $1 and n.epoch = $2 and n.level = w.level and n.position = w.position`,
+);
+
+export interface StoredNode {
+	readonly level: number;
+	readonly position: number;
+	readonly hash: Buffer;
+}
+
+export function readNodes(
+	tx: Tx,
+	tenantId: string,
+	epoch: number,
+	names: readonly { readonly level: number; readonly position: number }[],
+): Promise<StoredNode[]> {
+	const levels = names.map((name) => name.level);
+	return tx.query<StoredNode>(nodes, [tenantId, epoch, levels, names.map((name) => name.position)]);
+}
+
+export interface StoredCheckpoint {
+	readonly epoch: number;
+	readonly size: number;
+	readonly root: Buffer;
+	readonly checkpoint: string;
+	readonly public_key: Buffer;
+	readonly signed_at: Date;
+}
+
+const checkpointColumns = "epoch, size, root, checkpoint, public_key, signed_at";
+const newestCheckpoints = sql(
+	"audit.checkpoints",
+	`select ${checkpointColumns} from ledger_checkpoints
+	where tenant_id = $1 and ($2::integer is null or (epoch, size) < ($2, $3::bigint)) order by epoch desc, size desc limit $4`,
+);
+
+/** Newest first, older than `before` when given. */
+export function listCheckpoints(
+	tx: Tx,
+	tenantId: string,
+	before: { readonly epoch: number; readonly size: number } | undefined,
+	limit: number,
+): Promise<StoredCheckpoint[]> {
+	const values = [tenantId, before?.epoch ?? null, before?.size ?? null, limit];
+	return tx.query<StoredCheckpoint>(newestCheckpoints, values);
+}
+
+const checkpointsBetween = sql(
+	"audit.checkpoints_between",
+	`select ${checkpointColumns} from ledger_checkpoints
+	where tenant_id = $1 and epoch = $2 and size > $3 and size <= $4 order by size limit $5`,
+);
+
+/** Those of one epoch with sizes in (above, most], smallest first. */
+export function checkpointsOf(
+	tx: Tx,
+	tenantId: string,
+	epoch: number,
+	above: number,
+	most: number,
+	limit: number,
+): Promise<StoredCheckpoint[]> {
+	return tx.query<StoredCheckpoint>(checkpointsBetween, [tenantId, epoch, above, most, limit]);
+}
+
+const newestOfEpoch = sql(
+	"audit.newest_checkpoint",
+	`select ${checkpointColumns} from ledger_checkpoints
+	where tenant_id = $1 and epoch = $2 and ($3::bigint is null or size = $3) order by size desc limit 1`,
+);
+
+/** The newest of an epoch, or the one of this size. */
+export async function findCheckpoint(
+	tx: Tx,
+	tenantId: string,
+	epoch: number,
+	size?: number,
+): Promise<StoredCheckpoint | undefined> {
+	const values = [tenantId, epoch, size ?? null];
+	return (await tx.query<StoredCheckpoint & Row>(newestOfEpoch, values))[0];
+}
+
+const firstId = sql("audit.first_id", "select wx.first_id($1) as id");
+
+/** The smallest id of a moment. */
+export async function firstIdOf(tx: Tx, at: Date): Promise<string> {
+	const [row] = await tx.query<{ id: string }>(firstId, [at]);
+	return row?.id ?? "";
+}

@@ -1,0 +1,70 @@
+/** The ledger in the serving process: recorder, chores, signer, and the platform's own start and stop in it. */
+import {
+	type Act,
+	createAuditing,
+	createLedger,
+	createRefusals,
+	platformLog,
+	startLedger,
+	system,
+} from "#audit/index.ts";
+import type { Clock } from "#platform/clock.ts";
+import type { Config } from "#platform/config.ts";
+import type { Ids } from "#platform/ids.ts";
+import type { Log } from "#platform/log.ts";
+import type { Metrics } from "#platform/metrics.ts";
+import type { Vault } from "#vault/index.ts";
+import type { Databases } from "./database.ts";
+import { startSigner } from "./signer-process.ts";
+
+export interface LedgerOpening {
+	readonly config: Config;
+	readonly databases: Databases;
+	readonly vault: Vault;
+	readonly clock: Clock;
+	readonly ids: Ids;
+	readonly log: Log;
+	readonly metrics: Metrics;
+}
+
+/** The signer comes once everything else serves. */
+const signerAfterMs = 1_000;
+
+export async function openLedger(parts: LedgerOpening) {
+	const { config, databases, vault, clock, log, metrics } = parts;
+	const { app: db, worker, signer: database } = databases;
+	const name = config.ledgerName;
+	const ledger = createLedger(parts);
+	const refusals = createRefusals({ ledger, db, vault, clock });
+	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add });
+	const tell = async (acts: readonly Act[]): Promise<void> => {
+		try {
+			await db.inPlatform((tx) => ledger.record(tx, acts));
+		} catch (err) {
+			log.error({ event: "ledger.unrecorded", err }, "the ledger cannot record");
+		}
+	};
+	await tell(
+		databases.migrated.map((migration) => ({
+			log: platformLog,
+			event: "database.migrated",
+			actor: system,
+			data: { migration },
+		})),
+	);
+	const chores = startLedger({ worker, ledger, refusals, clock, log, metrics, name });
+	const { dataDir } = config;
+	const signer = startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs });
+	return {
+		ledger,
+		auditing,
+		signer,
+		started: () => tell([{ log: platformLog, event: "platform.started", actor: system }]),
+		async stop(): Promise<void> {
+			await chores.stop(() =>
+				tell([{ log: platformLog, event: "platform.stopped", actor: system }]),
+			);
+			await signer.stop();
+		},
+	};
+}
