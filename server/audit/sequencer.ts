@@ -36,7 +36,7 @@ export interface SequencerParts {
 }
 
 const logsMax = 64;
-const entriesMax = 2_000;
+const entriesMax = 500;
 const notesMax = 200;
 
 /** One step. True when there may be more to do at once. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { runVerifier } from "../../tests/interop/ledger-texts.ts";
+import { runVerifier } from "../../tests/support/ledger-texts.ts";
 import { ledgerWorld } from "../../tests/support/ledger-world.ts";
 import { signingKey } from "#vault/index.ts";
 import { forkLog, logsToFork } from "./fork.ts";
@@ -36,12 +36,15 @@ test("every entry is proven under the newest checkpoint", async () => {
 		assert.equal(status, 0, JSON.stringify(answer));
 	}
 	await world.record();
-	const [{ id = "" } = {}] = await world.admin.run<{ id: string }>(
+	const [waiting] = await world.admin.run<{ id: string }>(
 		"select id from ledger_entries where leaf_index is null",
 	);
-	await assert.rejects(world.ask("audit_entry.proof", {}, { id: showId("aud", id) }), {
-		name: "proof_pending",
-	});
+	await assert.rejects(
+		world.ask("audit_entry.proof", {}, { id: showId("aud", waiting?.id ?? "") }),
+		{
+			name: "proof_pending",
+		},
+	);
 });
 
 test("what is signed is on disk before the signature is in the database", async () => {

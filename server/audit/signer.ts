@@ -45,7 +45,7 @@ export interface Signer {
 }
 
 const logsMax = 500;
-const entriesMax = 5_000;
+const entriesMax = 1_000;
 
 export function createSigner(parts: SignerParts): Signer {
 	const { db, name, statePath } = parts;

@@ -32,8 +32,8 @@ export type SignerNews =
 	| { readonly kind: "refused"; readonly why: string };
 
 const everyMs = 500;
-/** Entries that are looked at again in each turn: 4,000 a second. */
-const scrubbedEntries = 2_000;
+/** Entries that are looked at again in each turn: 2,000 a second. */
+const scrubbedEntries = 1_000;
 
 function tell(news: SignerNews): void {
 	if (process.connected) process.send?.(news);

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { seededRandom, showId } from "#platform/ids.ts";
 import { signCheckpoint } from "../../server/audit/checkpoint.ts";
 import { append, emptyEdge, leafHash, type Node, rootOf } from "../../server/audit/tree.ts";
-import { runVerifier } from "../interop/ledger-texts.ts";
+import { runVerifier } from "../support/ledger-texts.ts";
 import { type LedgerWorld, ledgerWorld } from "../support/ledger-world.ts";
 
 const bytesToFlip = Number(process.env["WAXWING_TEST_LEDGER_BYTES"] ?? 24);

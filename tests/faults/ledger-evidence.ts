@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runVerifier } from "../interop/ledger-texts.ts";
+import { runVerifier } from "../support/ledger-texts.ts";
 import { client, type Client, type Json, until } from "../support/http.ts";
 
 export interface Act {

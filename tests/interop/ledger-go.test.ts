@@ -11,7 +11,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { readCheckpoint, verifierKey, writeProof } from "../../server/audit/checkpoint.ts";
 import { leafHash, verifyConsistency, verifyInclusion } from "../../server/audit/tree.ts";
-import { key, makeLog, origin, pinned, runVerifier, seed } from "./ledger-texts.ts";
+import { key, makeLog, origin, pinned, runVerifier, seed } from "../support/ledger-texts.ts";
 
 const library = "/usr/share/gocode";
 const missing =

@@ -15,7 +15,7 @@ import {
 	pagesText,
 	pinned,
 	runVerifier,
-} from "./ledger-texts.ts";
+} from "../support/ledger-texts.ts";
 
 const log = makeLog(21);
 const { entry } = log.rows[13] as (typeof log.rows)[number];

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { readId } from "#platform/ids.ts";
-import { runVerifier } from "../interop/ledger-texts.ts";
+import { runVerifier } from "../support/ledger-texts.ts";
 import { type Client, type Json, type Reply, until } from "../support/http.ts";
 import { testPlatform } from "../support/platform.ts";
 
