@@ -84,6 +84,7 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
+	const own: OwnParts = { ...parts, isStopping: () => stopping };
 
 	const context = contextOf(parts);
 	const land = (batchId: string, effects: Effects): void => {
@@ -106,7 +107,7 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		parts.onTaken(batches);
 		fly(batches);
 		starts.set(routeId, running + 1);
-		void send(parts, outlet, batches, context, land).finally(() => {
+		void send(own, outlet, batches, context, land).finally(() => {
 			for (const { parcels } of batches) room.leave(routeId, parcels.length);
 			starts.set(routeId, (starts.get(routeId) ?? 0) - 1);
 			pump(routeId);
@@ -148,9 +149,10 @@ function contextOf(parts: DispatchParts): EffectContext {
 }
 
 type Land = (batchId: string, effects: Effects) => void;
+type OwnParts = DispatchParts & { readonly isStopping: () => boolean };
 
 async function send(
-	parts: DispatchParts,
+	parts: OwnParts,
 	outlet: Outlet,
 	batches: readonly Batch[],
 	context: EffectContext,
@@ -215,8 +217,11 @@ function sendAll(
 /** By message id: what is known of those that are still ours. */
 type Started = ReadonlyMap<string, Known>;
 
-/** Persists that these batches are being sent, and reads fresh facts; again and again while the database is away. */
-async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<Started> {
+/**
+ * Persists that these batches are being sent, and reads fresh facts; again and again while the database is away, until
+ * the lease has run out or there is a stop.
+ */
+async function start(parts: OwnParts, batches: readonly Batch[]): Promise<Started> {
 	const startedAtMs = parts.clock.now();
 	const subjects = batches.flatMap((batch) =>
 		batch.parcels.map((parcel) => subjectOf(parcel, startedAtMs)),
@@ -251,7 +256,7 @@ async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<S
 		} catch (error) {
 			parts.log.error({ err: error }, "batches could not be started; trying again");
 			await new Promise((resolve) => void setTimeout(resolve, retryMs));
-			if (parts.clock.now() > startedAtMs + leaseMs) return new Map();
+			if (parts.isStopping() || parts.clock.now() > startedAtMs + leaseMs) return new Map();
 		}
 	}
 }

@@ -21,6 +21,7 @@ import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
 import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
+import { type OnStop, stopAll } from "./stop.ts";
 import { type SendingThread, startSendingThread } from "./thread.ts";
 
 export interface Platform {
@@ -37,10 +38,8 @@ export interface Platform {
 export type Role = "all" | "api";
 
 export async function startPlatform(config: Config, role: Role = "all"): Promise<Platform> {
-	const onStop: (() => Promise<void> | void)[] = [];
-	const stop = async (): Promise<void> => {
-		for (const step of onStop.splice(0).reverse()) await step();
-	};
+	const onStop: OnStop = [];
+	const stop = (): Promise<void> => stopAll(onStop);
 	try {
 		return await start(config, role, onStop, stop);
 	} catch (error) {
@@ -48,8 +47,6 @@ export async function startPlatform(config: Config, role: Role = "all"): Promise
 		throw error;
 	}
 }
-
-type OnStop = (() => Promise<void> | void)[];
 
 async function start(
 	config: Config,
@@ -132,9 +129,12 @@ async function openAccepting(
 	const { post } = thread;
 	const accepting = startAccepting({ ...core, routes, sending: { owner, post } });
 	thread.onMessage(accepting.hear);
+	let patienceMs: number | undefined;
+	// A server that is gone is not waited for.
+	void databases.ended.then(() => (patienceMs = 0));
 	onStop.push(async () => {
 		await accepting.acceptor.idle();
-		await thread.stop();
+		await thread.stop(patienceMs);
 	});
 	return { acceptor: accepting.acceptor, egress, smscPort };
 }
