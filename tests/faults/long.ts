@@ -1,5 +1,5 @@
 /**
- * `npm run faults [-- kill=20 worker=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
+ * `npm run faults [-- kill=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
  * simulation=10000 stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often
  * as it says; without names, all. Ends with 1 at the first failure.
  */
@@ -11,6 +11,7 @@ import { loseDatabase } from "./database-away.ts";
 import { fillDisk } from "./disk-full.ts";
 import { findLibfaketime } from "./faketime.ts";
 import { killManyTimes } from "./kill.ts";
+import { killEmbedded, killPostgres } from "./kill-postgres.ts";
 import { flood, type OverloadResult } from "./overload.ts";
 import { stopUnderLoad } from "./stop.ts";
 import { loseWorkers } from "./workers.ts";
@@ -25,6 +26,8 @@ const forms: Readonly<
 > = {
 	kill: { times: 20, run: (kills, seed) => killManyTimes({ kills, seed }) },
 	worker: { times: 20, run: (kills, seed) => loseWorkers({ kills, seed }) },
+	postgres: { times: 20, run: (kills, seed) => killPostgres({ kills, seed }) },
+	embedded: { times: 10, run: (kills, seed) => killEmbedded({ kills, seed }) },
 	database: {
 		times: 20,
 		run: (rounds, seed) =>
