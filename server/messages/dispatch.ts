@@ -117,11 +117,8 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		wake: pump,
 		sendStarted(batch) {
 			fly([batch]);
-			const known = batch.parcels.map(
-				({ messageId }, i) => [messageId, batch.known[i] as Known] as const,
-			);
 			const outlet = parts.outletOf(batch.routeId) as Outlet;
-			sendAll(parts, outlet, [batch], new Map(known), context, land);
+			sendAll(parts, outlet, [batch], new Map([[batch.id, batch.known]]), context, land);
 		},
 		inFlight: () => flying,
 		late(answer) {
@@ -172,8 +169,10 @@ function sendAll(
 ): void {
 	const renewed: NewDecision[] = [];
 	for (const batch of batches) {
-		for (const parcel of batch.parcels) {
-			const known = started.get(parcel.messageId);
+		// Asked of the batch: one that was lost may hold a message that came back to us in another.
+		const knownOf = started.get(batch.id);
+		for (const [i, parcel] of batch.parcels.entries()) {
+			const known = knownOf?.[i];
 			if (known === undefined) {
 				// The lease ran out before we could start: nothing left, and whoever holds it now decides.
 				land(batch.id, { released: { tenantId: batch.tenantId, batchId: batch.id } });
@@ -214,8 +213,8 @@ function sendAll(
 	if (renewed.length > 0) void storeRenewed(parts, renewed);
 }
 
-/** By message id: what is known of those that are still ours. */
-type Started = ReadonlyMap<string, Known>;
+/** By batch that is still ours: what is known of its messages, in the order of its parcels. */
+type Started = ReadonlyMap<string, readonly Known[]>;
 
 /**
  * Persists that these batches are being sent, and reads fresh facts; again and again while the database is away, until
@@ -242,16 +241,13 @@ async function start(parts: OwnParts, batches: readonly Batch[]): Promise<Starte
 					),
 					gatherFacts(tx, subjects),
 				]);
-				const held = new Set(
-					batches
-						.filter((batch) => ours.has(batch.id))
-						.flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)),
-				);
-				return new Map(
-					gathered.flatMap((known) =>
-						held.has(known.facts.messageId) ? [[known.facts.messageId, known]] : [],
-					),
-				);
+				let next = 0;
+				const known = batches.map(({ id, parcels }) => {
+					const from = next;
+					next += parcels.length;
+					return [id, gathered.slice(from, next)] as const;
+				});
+				return new Map(known.filter(([id]) => ours.has(id)));
 			});
 		} catch (error) {
 			parts.log.error({ err: error }, "batches could not be started; trying again");
