@@ -2,9 +2,10 @@
  * The first operator key of a production installation: without one nobody could make a tenant. Made once,
  * written to a file that only its owner may read; whoever runs the platform takes it away from there.
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type AccessParts, createOperatorKey } from "#access/index.ts";
+import { writeDurably } from "#platform/durable-file.ts";
 
 export async function ensureOperatorKey(
 	parts: Pick<AccessParts, "db" | "clock" | "ids" | "random">,
@@ -15,7 +16,7 @@ export async function ensureOperatorKey(
 	if (existsSync(marker)) return;
 	const path = join(dataDir, "operator.key");
 	const { text } = await createOperatorKey(parts);
-	writeFileSync(path, `${text.reveal()}\n`, { mode: 0o600, flag: "w" });
-	writeFileSync(marker, "", { mode: 0o600 });
+	writeDurably(path, `${text.reveal()}\n`);
+	writeDurably(marker, "");
 	tell(`The operator's API key is in ${path}. Keep it somewhere safe and delete the file.`);
 }
