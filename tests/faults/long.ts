@@ -1,7 +1,7 @@
 /**
- * `npm run faults [-- kill=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
- * simulation=10000 stop=20 disk=5 wal=5 seed=N]`: the long form of the fault tests. What is named is run as often
- * as it says; without names, all. Ends with 1 at the first failure.
+ * `npm run faults [-- kill=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
+ * network=5 overload=1 clock=10 simulation=10000 stop=20 disk=5 wal=5 temp=5 power=20 seed=N]`: the long form of the
+ * fault tests. What is named is run as often as it says; without names, all. Ends with 1 at the first failure.
  */
 import { simulate } from "../simulation/many.ts";
 import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
@@ -12,7 +12,9 @@ import { fillDisk } from "./disk-full.ts";
 import { findLibfaketime } from "./faketime.ts";
 import { killManyTimes } from "./kill.ts";
 import { killEmbedded, killPostgres } from "./kill-postgres.ts";
+import { whyNoLoopDisk } from "./loop-disk.ts";
 import { flood, type OverloadResult } from "./overload.ts";
+import { cutPower } from "./power-cut.ts";
 import { stopUnderLoad } from "./stop.ts";
 import { loseWorkers } from "./workers.ts";
 
@@ -49,6 +51,8 @@ const forms: Readonly<
 	simulation: { times: 10_000, run: simulate },
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
+	power: { times: 20, run: (cuts, seed) => cutPower({ cuts, seed }) },
+	temp: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "temp" }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
 };
 
@@ -104,7 +108,12 @@ const isRoot = process.getuid?.() === 0 && process.platform === "linux";
 for (const [name, { times, run }] of Object.entries(forms)) {
 	const count = asked.size === 0 ? times : asked.get(name);
 	if (count === undefined) continue;
-	if ((name === "disk" || name === "wal") && !isRoot) {
+	const noDisk = name === "power" ? await whyNoLoopDisk() : false;
+	if (noDisk !== false) {
+		process.stdout.write(`power: skipped, ${noDisk}\n`);
+		continue;
+	}
+	if (["disk", "wal", "temp"].includes(name) && !isRoot) {
 		process.stdout.write(`${name}: skipped, needs root on Linux to mount a small tmpfs\n`);
 		continue;
 	}
