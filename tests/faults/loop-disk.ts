@@ -32,8 +32,11 @@ export async function whyNoLoopDisk(): Promise<string | false> {
 		return "needs root on Linux, to mount file systems in files";
 	try {
 		const disk = await openLoopDisk(16, 32);
-		await disk.cut(async () => undefined);
-		await disk.close();
+		try {
+			await disk.cut(async () => undefined);
+		} finally {
+			await disk.close();
+		}
 		return false;
 	} catch (error) {
 		return `this machine cannot mount and freeze a file system in a file: ${(error as Error).message.split("\n")[0]}`;
@@ -147,8 +150,8 @@ function startGuard(base: string, outer: string, inner: string): Guard {
 		async order(what) {
 			const answered = once(answers, "line");
 			stdin.write(`${what}\n`);
-			const [answer] = (await answered) as [string];
-			if (answer !== `${what} 0`) throw new Error(`fsfreeze: ${answer}`);
+			const [answer] = (await Promise.race([answered, ended])) as unknown[];
+			if (answer !== `${what} 0`) throw new Error(`fsfreeze: ${String(answer)}`);
 		},
 		async close() {
 			stdin.end();
