@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { killEmbedded, killPostgres, type KillPostgresResult } from "./kill-postgres.ts";
 
 function isHonest({ acknowledged, refusals }: KillPostgresResult): void {
@@ -10,18 +10,21 @@ function isHonest({ acknowledged, refusals }: KillPostgresResult): void {
 	);
 }
 
-test("kill -9 of PostgreSQL, of its server, of one session: the product goes on by itself, nothing is lost or doubled", {
-	timeout: 120_000,
-}, async (context) => {
-	const result = await killPostgres({ kills: 3, seed: 41 });
-	context.diagnostic(JSON.stringify(result));
-	isHonest(result);
-});
+// Beside each other: for most of their time they wait for leases to end.
+describe("kill -9 of PostgreSQL only", { concurrency: 2 }, () => {
+	test("all of it, its server, one session: the product goes on by itself, nothing is lost or doubled", {
+		timeout: 120_000,
+	}, async (context) => {
+		const result = await killPostgres({ kills: 3, seed: 41 });
+		context.diagnostic(JSON.stringify(result));
+		isHonest(result);
+	});
 
-test("kill -9 of the embedded PostgreSQL: its end is the product's, and the next start goes on", {
-	timeout: 120_000,
-}, async (context) => {
-	const result = await killEmbedded({ kills: 2, seed: 42 });
-	context.diagnostic(JSON.stringify(result));
-	isHonest(result);
+	test("the embedded one: its end is the product's, and the next start goes on", {
+		timeout: 120_000,
+	}, async (context) => {
+		const result = await killEmbedded({ kills: 2, seed: 42 });
+		context.diagnostic(JSON.stringify(result));
+		isHonest(result);
+	});
 });
