@@ -4,7 +4,7 @@ import { silentLog } from "#platform/log.ts";
 import { startLoop } from "./loop.ts";
 
 /** Lets everything that can go on do so. */
-const settled = (): Promise<void> => new Promise((resolve) => void process.nextTick(resolve));
+const settled = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
 test("a chore that failed is tried again soon, however seldom it is done", async (context) => {
 	context.mock.timers.enable({ apis: ["setTimeout"] });

@@ -1,5 +1,5 @@
 /**
- * `npm run faults [-- kill=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
+ * `npm run faults [-- kill=20 worker=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
  * network=5 overload=1 clock=10 simulation=10000 stop=20 disk=5 wal=5 temp=5 power=20 seed=N]`: the long form of the
  * fault tests. What is named is run as often as it says; without names, all. Ends with 1 at the first failure.
  */
