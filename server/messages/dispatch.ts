@@ -84,6 +84,7 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
+	const own: OwnParts = { ...parts, isStopping: () => stopping };
 
 	const context = contextOf(parts);
 	const land = (batchId: string, effects: Effects): void => {
@@ -106,7 +107,7 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		parts.onTaken(batches);
 		fly(batches);
 		starts.set(routeId, running + 1);
-		void send(parts, outlet, batches, context, land).finally(() => {
+		void send(own, outlet, batches, context, land).finally(() => {
 			for (const { parcels } of batches) room.leave(routeId, parcels.length);
 			starts.set(routeId, (starts.get(routeId) ?? 0) - 1);
 			pump(routeId);
@@ -116,11 +117,8 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		wake: pump,
 		sendStarted(batch) {
 			fly([batch]);
-			const known = batch.parcels.map(
-				({ messageId }, i) => [messageId, batch.known[i] as Known] as const,
-			);
 			const outlet = parts.outletOf(batch.routeId) as Outlet;
-			sendAll(parts, outlet, [batch], new Map(known), context, land);
+			sendAll(parts, outlet, [batch], new Map([[batch.id, batch.known]]), context, land);
 		},
 		inFlight: () => flying,
 		late(answer) {
@@ -148,9 +146,10 @@ function contextOf(parts: DispatchParts): EffectContext {
 }
 
 type Land = (batchId: string, effects: Effects) => void;
+type OwnParts = DispatchParts & { readonly isStopping: () => boolean };
 
 async function send(
-	parts: DispatchParts,
+	parts: OwnParts,
 	outlet: Outlet,
 	batches: readonly Batch[],
 	context: EffectContext,
@@ -170,8 +169,10 @@ function sendAll(
 ): void {
 	const renewed: NewDecision[] = [];
 	for (const batch of batches) {
-		for (const parcel of batch.parcels) {
-			const known = started.get(parcel.messageId);
+		// Asked of the batch: one that was lost may hold a message that came back to us in another.
+		const knownOf = started.get(batch.id);
+		for (const [i, parcel] of batch.parcels.entries()) {
+			const known = knownOf?.[i];
 			if (known === undefined) {
 				// The lease ran out before we could start: nothing left, and whoever holds it now decides.
 				land(batch.id, { released: { tenantId: batch.tenantId, batchId: batch.id } });
@@ -212,11 +213,14 @@ function sendAll(
 	if (renewed.length > 0) void storeRenewed(parts, renewed);
 }
 
-/** By message id: what is known of those that are still ours. */
-type Started = ReadonlyMap<string, Known>;
+/** By batch that is still ours: what is known of its messages, in the order of its parcels. */
+type Started = ReadonlyMap<string, readonly Known[]>;
 
-/** Persists that these batches are being sent, and reads fresh facts; again and again while the database is away. */
-async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<Started> {
+/**
+ * Persists that these batches are being sent, and reads fresh facts; again and again while the database is away, until
+ * the lease has run out or there is a stop.
+ */
+async function start(parts: OwnParts, batches: readonly Batch[]): Promise<Started> {
 	const startedAtMs = parts.clock.now();
 	const subjects = batches.flatMap((batch) =>
 		batch.parcels.map((parcel) => subjectOf(parcel, startedAtMs)),
@@ -237,21 +241,18 @@ async function start(parts: DispatchParts, batches: readonly Batch[]): Promise<S
 					),
 					gatherFacts(tx, subjects),
 				]);
-				const held = new Set(
-					batches
-						.filter((batch) => ours.has(batch.id))
-						.flatMap((batch) => batch.parcels.map((parcel) => parcel.messageId)),
-				);
-				return new Map(
-					gathered.flatMap((known) =>
-						held.has(known.facts.messageId) ? [[known.facts.messageId, known]] : [],
-					),
-				);
+				let next = 0;
+				const known = batches.map(({ id, parcels }) => {
+					const from = next;
+					next += parcels.length;
+					return [id, gathered.slice(from, next)] as const;
+				});
+				return new Map(known.filter(([id]) => ours.has(id)));
 			});
 		} catch (error) {
 			parts.log.error({ err: error }, "batches could not be started; trying again");
 			await new Promise((resolve) => void setTimeout(resolve, retryMs));
-			if (parts.clock.now() > startedAtMs + leaseMs) return new Map();
+			if (parts.isStopping() || parts.clock.now() > startedAtMs + leaseMs) return new Map();
 		}
 	}
 }

@@ -57,3 +57,26 @@ test("a result that is given up leaves its batch to recovery, also when the othe
 	await end(recorder, 2);
 	assert.deepEqual(written, [["lanes.finish"]], "its row stays until its lease ends");
 });
+
+test("a stop does not wait for ever for a database that is away, and nothing is written after it", async () => {
+	let isAway = true;
+	const { recorder, written } = recorderThat(() => (isAway ? "40001" : undefined));
+	recorder.open("b", 1);
+	const ended = end(recorder, 1);
+	assert.equal(await recorder.stop(20), 1, "one is not written");
+	isAway = false;
+	await ended;
+	await recorder.stop(20);
+	await assert.rejects(
+		recorder.receipt({ routeId: tenantId, candidates: [], messageState: 2, errorCode: undefined }),
+	);
+	assert.deepEqual(written, []);
+});
+
+test("a stop waits for what is being written", async () => {
+	const { recorder, written } = recorderThat((attempt) => (attempt === 1 ? "40001" : undefined));
+	recorder.open("b", 1);
+	void end(recorder, 1);
+	assert.equal(await recorder.stop(5_000), 0);
+	assert.equal(written.length, 1);
+});

@@ -54,6 +54,11 @@ export interface Recorder {
 	openIds(): string[];
 	pending(): number;
 	idle(): Promise<void>;
+	/**
+	 * Resolves when all is written, or after so long, and then writes nothing more: the number of results that are not
+	 * written. Their batches stay, and what became of their messages is unknown when the leases end.
+	 */
+	stop(withinMs: number): Promise<number>;
 }
 
 interface Inner {
@@ -65,6 +70,7 @@ interface Inner {
 	/** Items of the next transaction, at most: one by one while a poisonous one is looked for. */
 	most: number;
 	writing: boolean;
+	stopped: boolean;
 	readonly onIdle: (() => void)[];
 }
 
@@ -76,8 +82,11 @@ export function createRecorder(parts: RecorderParts): Recorder {
 		receipts: [],
 		most: writeMax,
 		writing: false,
+		stopped: false,
 		onIdle: [],
 	};
+	const idle = (): Promise<void> =>
+		inner.writing ? new Promise((resolve) => void inner.onIdle.push(resolve)) : Promise.resolve();
 	return {
 		open: (batchId, parcels) => void inner.open.set(batchId, parcels),
 		record(result) {
@@ -85,8 +94,8 @@ export function createRecorder(parts: RecorderParts): Recorder {
 			wake(inner);
 		},
 		receipt(receipt) {
-			if (inner.receipts.length >= receiptsWaitingMax)
-				return Promise.reject(new Error("too many receipts wait"));
+			if (inner.stopped || inner.receipts.length >= receiptsWaitingMax)
+				return Promise.reject(new Error("no receipt can be stored now"));
 			const stored = new Promise<void>(
 				(resolve, reject) => void inner.receipts.push({ receipt, resolve, reject }),
 			);
@@ -95,13 +104,20 @@ export function createRecorder(parts: RecorderParts): Recorder {
 		},
 		openIds: () => [...inner.open].filter(([, left]) => left !== spoiled).map(([id]) => id),
 		pending: () => inner.results.length + inner.receipts.length,
-		idle: () =>
-			inner.writing ? new Promise((resolve) => void inner.onIdle.push(resolve)) : Promise.resolve(),
+		idle,
+		async stop(withinMs) {
+			let timer: NodeJS.Timeout | undefined;
+			const late = new Promise<void>((resolve) => void (timer = setTimeout(resolve, withinMs)));
+			await Promise.race([idle(), late]);
+			clearTimeout(timer);
+			inner.stopped = true;
+			return inner.results.length;
+		},
 	};
 }
 
 function wake(inner: Inner): void {
-	if (inner.writing) return;
+	if (inner.writing || inner.stopped) return;
 	inner.writing = true;
 	setTimeout(() => void writeOut(inner), gatherMs);
 }
@@ -110,7 +126,7 @@ async function writeOut(inner: Inner): Promise<void> {
 	for (;;) {
 		await writeSome(inner);
 		const left = inner.results.length + inner.receipts.length;
-		if (left === 0) break;
+		if (left === 0 || inner.stopped) break;
 		if (left < few) await new Promise((resolve) => void setTimeout(resolve, gatherMs));
 	}
 	inner.writing = false;

@@ -69,9 +69,15 @@ export interface Sending {
 	readonly owner: string;
 	/** From the half that accepts in this process. */
 	hear(message: ToSending): void;
-	/** Drains: no new batches, in-flight submits settled, results written, the rest given back. */
+	/**
+	 * Drains: no new batches, in-flight submits settled, results written, the rest given back. Waits so long for
+	 * carriers, and again for the database; throws UncleanStop when that was not enough.
+	 */
 	stop(graceMs: number): Promise<void>;
 }
+
+/** Something is left for the next start; the message is a sentence for the operator. */
+export class UncleanStop extends Error {}
 
 interface Inner extends SendingParts {
 	readonly owner: string;
@@ -136,10 +142,24 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 			await Promise.all(chores.map((chore) => chore.stop()));
 			const pools = [...inner.outlets.values()].map(({ pool }) => pool.stop(graceMs));
 			await Promise.all([dispatcher.stop(), ...pools]);
-			await Promise.all([inner.recorder.idle(), inner.inbound.idle()]);
-			await releaseBatches(inner.worker, inner.lanes.drain());
+			const [unwritten] = await Promise.all([inner.recorder.stop(graceMs), inner.inbound.idle()]);
+			await giveBack(inner, unwritten);
 		},
 	};
+}
+
+/** What was never started goes back at once. Without a database both that and results wait for the leases to end. */
+async function giveBack({ worker, lanes }: Inner, unwritten: number): Promise<void> {
+	const batches = lanes.drain();
+	const messages = batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
+	const given = await releaseBatches(worker, batches).then(
+		() => true,
+		() => false,
+	);
+	if (given && unwritten === 0) return;
+	throw new UncleanStop(
+		`The database could not be written to: of ${unwritten} messages it is not known what the carrier said, and ${given ? 0 : messages} were not given back. The next start takes them up.`,
+	);
 }
 
 // The half that accepts --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { systemClock } from "./clock.ts";
+import { writeDurably } from "./durable-file.ts";
 import type { Random } from "./ids.ts";
 
 const run = promisify(execFile);
@@ -171,7 +172,7 @@ function readPassword({ dataDir, random }: EmbeddedOptions): string {
 	const path = join(dataDir, "postgres.password");
 	if (existsSync(path)) return readFileSync(path, "utf8").trim();
 	const password = random.bytes(24).toString("base64url");
-	writeFileSync(path, `${password}\n`, { mode: 0o600, flag: "wx" });
+	writeDurably(path, `${password}\n`);
 	return password;
 }
 

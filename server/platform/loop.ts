@@ -10,6 +10,8 @@ export interface LoopParts {
 }
 
 const againMs = 5;
+/** After a failure, at most: what is done every few minutes must not be missed for as long. */
+const failedMs = 1_000;
 
 export interface Loop {
 	/** There is something to do now. */
@@ -33,12 +35,14 @@ export function startLoop({ log, name, everyMs, step }: LoopParts): Loop {
 	const running = (async () => {
 		while (!stopping) {
 			let again: boolean | void = false;
+			let waitMs = everyMs;
 			try {
 				again = await step();
 			} catch (error) {
+				waitMs = Math.min(everyMs, failedMs);
 				log.error({ event: name, err: error }, "a chore failed; it will be tried again");
 			}
-			if (!stopping) await pause(again === true || poked ? againMs : everyMs);
+			if (!stopping) await pause(again === true || poked ? againMs : waitMs);
 			poked = false;
 		}
 	})();

@@ -172,10 +172,11 @@ function placeOf(text: string, database: string): Place {
 	};
 }
 
-/** Migrates and makes the logins; closes the superuser's connection. */
+/** Migrates, makes the partitions and the logins; closes the superuser's connection. */
 async function prepare(admin: Admin, place: Place, rootKey: Buffer): Promise<string[]> {
 	try {
 		const migrated = await migrate(admin, migrations());
+		await makePartitions(admin);
 		for (const role of ["app", "worker", "signer"] as const) {
 			const { user, password } = loginOf(place, role, rootKey);
 			await makeLogin(admin, user, `waxwing_${role}`, password);
@@ -184,6 +185,11 @@ async function prepare(admin: Admin, place: Place, rootKey: Buffer): Promise<str
 	} finally {
 		await admin.close();
 	}
+}
+
+/** Messages of now have somewhere to go before the first is accepted; from then on it is a chore of who sends. */
+async function makePartitions(admin: Admin): Promise<void> {
+	await admin.run("begin; set local role waxwing_owner; select wx.make_partitions(now()); commit");
 }
 
 function migrations() {

@@ -2,7 +2,7 @@
  * What development mode adds: two tenants with keys, senders, registrations and settings, so that a fresh
  * start can send at once, and `dev.json`, which tells where and with what. Never runs in production.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
 	type AccessParts,
@@ -14,6 +14,7 @@ import {
 } from "#access/index.ts";
 import { type Ledger, systemAudit } from "#audit/index.ts";
 import type { Environment, Scope } from "#platform/db.ts";
+import { writeDurably } from "#platform/durable-file.ts";
 import { Fault } from "#platform/errors.ts";
 import { showId } from "#platform/ids.ts";
 import { registerSender, saveSettings } from "#templates/index.ts";
@@ -220,9 +221,6 @@ export function writeDevelopmentFile(
 	places: DevelopmentPlaces,
 ): string {
 	const path = pathOf(dataDir);
-	writeFileSync(`${path}.new`, `${JSON.stringify({ ...places, ...keys, samples }, null, "\t")}\n`, {
-		mode: 0o600,
-	});
-	renameSync(`${path}.new`, path);
+	writeDurably(path, `${JSON.stringify({ ...places, ...keys, samples }, null, "\t")}\n`);
 	return path;
 }

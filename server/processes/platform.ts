@@ -22,6 +22,7 @@ import { openLedger } from "./ledger.ts";
 import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
+import { type OnStop, stopAll } from "./stop.ts";
 import { type SendingThread, startSendingThread } from "./thread.ts";
 
 export interface Platform {
@@ -38,10 +39,8 @@ export interface Platform {
 export type Role = "all" | "api";
 
 export async function startPlatform(config: Config, role: Role = "all"): Promise<Platform> {
-	const onStop: (() => Promise<void> | void)[] = [];
-	const stop = async (): Promise<void> => {
-		for (const step of onStop.splice(0).reverse()) await step();
-	};
+	const onStop: OnStop = [];
+	const stop = (): Promise<void> => stopAll(onStop);
 	try {
 		return await start(config, role, onStop, stop);
 	} catch (error) {
@@ -49,8 +48,6 @@ export async function startPlatform(config: Config, role: Role = "all"): Promise
 		throw error;
 	}
 }
-
-type OnStop = (() => Promise<void> | void)[];
 
 async function start(
 	config: Config,
@@ -137,9 +134,12 @@ async function openAccepting(
 	const { post } = thread;
 	const accepting = startAccepting({ ...core, routes, sending: { owner, post } });
 	thread.onMessage(accepting.hear);
+	let patienceMs: number | undefined;
+	// A server that is gone is not waited for.
+	void databases.ended.then(() => (patienceMs = 0));
 	onStop.push(async () => {
 		await accepting.acceptor.idle();
-		await thread.stop();
+		await thread.stop(patienceMs);
 	});
 	return { acceptor: accepting.acceptor, egress, smscPort };
 }

@@ -2,6 +2,7 @@
  * Runs a process from start to end: starts it, says in plain words why it could not, and on SIGINT or SIGTERM drains:
  * no new work, what is in flight settled, exit 0.
  */
+import { UncleanStop } from "#messages/index.ts";
 import { type Config, ConfigError, readConfig } from "#platform/config.ts";
 import { EmbeddedPostgresError } from "#platform/embedded-postgres.ts";
 import { InstanceLockError } from "#platform/instance-lock.ts";
@@ -30,6 +31,10 @@ function isPortTaken(error: unknown): boolean {
 	return (error as { code?: unknown }).code === "EADDRINUSE";
 }
 
+function stackOf(error: unknown): string {
+	return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 export async function run(start: (config: Config) => Promise<Running>): Promise<void> {
 	try {
 		const running = await start(readConfig());
@@ -44,9 +49,8 @@ export async function run(start: (config: Config) => Promise<Running>): Promise<
 					process.exit(exitCode);
 				},
 				(error: unknown) => {
-					tell(
-						`Could not stop cleanly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-					);
+					const says = error instanceof UncleanStop ? error.message : stackOf(error);
+					tell(`Could not stop cleanly. ${says}`);
 					process.exit(1);
 				},
 			);
@@ -56,11 +60,7 @@ export async function run(start: (config: Config) => Promise<Running>): Promise<
 		void running.failed.then((why) => stop(why, 1));
 	} catch (error) {
 		const plain = plainErrors.some((kind) => error instanceof kind) || isPortTaken(error);
-		tell(
-			plain
-				? (error as Error).message
-				: `Waxwing could not start: ${error instanceof Error ? error.stack : String(error)}`,
-		);
+		tell(plain ? (error as Error).message : `Waxwing could not start: ${stackOf(error)}`);
 		process.exit(1);
 	}
 }

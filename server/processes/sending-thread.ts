@@ -1,5 +1,6 @@
 /** The thread of the half that sends: opens it when told to, and passes on what the halves have to say. */
 import { parentPort, workerData } from "node:worker_threads";
+import { UncleanStop } from "#messages/index.ts";
 import { ConfigError } from "#platform/config.ts";
 import { openSendingHalf, type SendingHalf } from "./sending.ts";
 import { type Order, type Report, unpackConfig } from "./thread.ts";
@@ -23,6 +24,17 @@ async function open({ place, rootKey, alone }: Extract<Order, { kind: "open" }>)
 	}
 }
 
+async function stop(withinMs: number | undefined): Promise<Report> {
+	try {
+		await half?.stop(withinMs);
+		return { kind: "stop", unclean: undefined };
+	} catch (error) {
+		if (error instanceof UncleanStop) return { kind: "stop", unclean: error.message };
+		const { stack, message } = error as Error;
+		return { kind: "failed", why: stack ?? message, isConfig: false };
+	}
+}
+
 port.on("message", (order: Order) => {
 	switch (order.kind) {
 		case "open":
@@ -32,7 +44,7 @@ port.on("message", (order: Order) => {
 				post({ kind: "metrics", text }),
 			);
 		case "stop":
-			return void (half?.stop() ?? Promise.resolve()).then(() => post({ kind: "stop" }));
+			return void stop(order.withinMs).then(post);
 		default:
 			return half?.hear(order);
 	}

@@ -22,6 +22,7 @@ import { createVault } from "#vault/index.ts";
 import { type EventSource, startWebhooks } from "#webhooks/index.ts";
 import { openPool, type Place } from "./database.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
+import { type OnStop, stopAll } from "./stop.ts";
 
 export interface SendingOptions {
 	readonly config: Config;
@@ -41,7 +42,8 @@ export interface SendingHalf {
 	readonly routes: readonly RouteEntry[];
 	readonly metrics: Metrics;
 	hear(message: ToSending): void;
-	stop(): Promise<void>;
+	/** Waits so long (ten seconds unless told) for carriers, and again for the database; see UncleanStop. */
+	stop(withinMs?: number): Promise<void>;
 }
 
 /** How long in-flight submits may take to settle at a stop. */
@@ -58,9 +60,11 @@ export async function openSendingHalf(options: SendingOptions): Promise<SendingH
 	const ids = createIds(clock, random);
 	const log = createLog(config.logLevel);
 	const metrics = createMetrics({ process: options.process });
-	const onStop: (() => Promise<void> | void)[] = [];
-	const stop = async (): Promise<void> => {
-		for (const step of onStop.splice(0).reverse()) await step();
+	const onStop: OnStop = [];
+	let patienceMs: number = graceMs;
+	const stop = (withinMs: number = graceMs): Promise<void> => {
+		patienceMs = withinMs;
+		return stopAll(onStop);
 	};
 	try {
 		const db = openPool(place, "app", rootKey);
@@ -85,7 +89,7 @@ export async function openSendingHalf(options: SendingOptions): Promise<SendingH
 			pollMs: options.post === undefined ? pollMs.alone : pollMs.told,
 			...(options.post !== undefined && { post: options.post }),
 		});
-		onStop.push(() => sending.stop(graceMs));
+		onStop.push(() => sending.stop(patienceMs));
 		const source: EventSource = {
 			topic: "sms",
 			eventTypeOf: (ref) => eventTypeOf(ref as unknown as EventRef),

@@ -3,7 +3,7 @@
  * the database comes up; told to open when it is there. If it ends by itself, the process cannot go on.
  */
 import { Worker } from "node:worker_threads";
-import type { RouteEntry, ToAccepting, ToSending } from "#messages/index.ts";
+import { type RouteEntry, type ToAccepting, type ToSending, UncleanStop } from "#messages/index.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
 import { Secret } from "#platform/hidden.ts";
 import type { Place } from "./database.ts";
@@ -17,7 +17,7 @@ export type Order =
 			readonly alone: boolean;
 	  }
 	| { readonly kind: "metrics" }
-	| { readonly kind: "stop" }
+	| { readonly kind: "stop"; readonly withinMs: number | undefined }
 	| ToSending;
 
 /** From the thread. */
@@ -25,7 +25,7 @@ export type Report =
 	| ({ readonly kind: "open" } & Opened)
 	| { readonly kind: "failed"; readonly why: string; readonly isConfig: boolean }
 	| { readonly kind: "metrics"; readonly text: string }
-	| { readonly kind: "stop" }
+	| { readonly kind: "stop"; readonly unclean: string | undefined }
 	| ToAccepting;
 
 export interface Opened {
@@ -41,7 +41,8 @@ export interface SendingThread {
 	metrics(): Promise<string>;
 	/** Resolves with a sentence if the thread ends by itself. */
 	readonly ended: Promise<string>;
-	stop(): Promise<void>;
+	/** As the half that sends does; throws UncleanStop too. */
+	stop(withinMs?: number): Promise<void>;
 }
 
 const metricsMs = 2_000;
@@ -54,9 +55,11 @@ export function startSendingThread(config: Config): SendingThread {
 	const waiting = new Map<string, (report: Report) => void>();
 	worker.on("message", (report: Report) => {
 		if (report.kind === "left" || report.kind === "lanes") return listener(report);
-		const kind = report.kind === "failed" ? "open" : report.kind;
-		waiting.get(kind)?.(report);
-		waiting.delete(kind);
+		const kinds = report.kind === "failed" ? ["open", "stop"] : [report.kind];
+		for (const kind of kinds) {
+			waiting.get(kind)?.(report);
+			waiting.delete(kind);
+		}
 	});
 	let stopping: Promise<void> | undefined;
 	const ended = endOf(worker, () => stopping !== undefined);
@@ -67,10 +70,12 @@ export function startSendingThread(config: Config): SendingThread {
 		const failed = ended.then((why): Report => ({ kind: "failed", why, isConfig: false }));
 		return Promise.race([answer, failed]);
 	};
-	const stop = async (): Promise<void> => {
-		const report = await ask({ kind: "stop" });
-		if (report.kind === "failed") throw new Error(report.why);
+	const stop = async (withinMs: number | undefined): Promise<void> => {
+		const report = await ask({ kind: "stop", withinMs });
 		await worker.terminate();
+		if (report.kind === "failed") throw new Error(report.why);
+		if (report.kind === "stop" && report.unclean !== undefined)
+			throw new UncleanStop(report.unclean);
 	};
 	return {
 		ended,
@@ -89,7 +94,7 @@ export function startSendingThread(config: Config): SendingThread {
 			const report = await Promise.race([ask({ kind: "metrics" }), late]);
 			return report?.kind === "metrics" ? report.text : "";
 		},
-		stop: () => (stopping ??= stop()),
+		stop: (withinMs) => (stopping ??= stop(withinMs)),
 	};
 }
 

@@ -9,6 +9,7 @@ import { startMetrics } from "#platform/metrics.ts";
 import { joinDatabase } from "./database.ts";
 import { run, type Running } from "./run.ts";
 import { openSendingHalf } from "./sending.ts";
+import { stopAll } from "./stop.ts";
 
 async function startWorker(config: Config): Promise<Running> {
 	const { place, rootKey } = await joinDatabase(config, systemRandom());
@@ -23,10 +24,7 @@ async function startWorker(config: Config): Promise<Running> {
 		);
 		return {
 			failed: new Promise(() => undefined),
-			async stop() {
-				await metrics.stop();
-				await half.stop();
-			},
+			stop: () => stopAll([() => half.stop(), () => metrics.stop()]),
 		};
 	} catch (error) {
 		await half.stop();

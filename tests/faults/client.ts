@@ -19,6 +19,8 @@ export interface HttpAnswer {
 export interface ClientOptions {
 	/** Between a sender's answer and its next request. */
 	readonly pauseMs?: number;
+	/** Messages of a batch; 20 otherwise. */
+	readonly batchSize?: number;
 	/** The recipient of a message, by the order's number and its own; India otherwise. */
 	readonly to?: (order: number, message: number) => string;
 }
@@ -41,7 +43,7 @@ interface Order {
 }
 
 export interface Client {
-	/** Sends until `stop`: this many single senders, and as many of batches of 20. */
+	/** Sends until `stop`: this many single senders, and this many of batches. */
 	start(singles: number, batches: number): void;
 	/** Resolves when every sender has its last answer. */
 	stop(): Promise<void>;
@@ -57,7 +59,6 @@ export interface Client {
 	end(): void;
 }
 
-const batchSize = 20;
 const template = "1107161951486743588";
 
 /** `place` is asked before every request: the product moves to another port when it is restarted. */
@@ -66,7 +67,7 @@ export function createClient(
 	random: Random,
 	options: ClientOptions = {},
 ): Client {
-	const { pauseMs = 2, to = inIndia } = options;
+	const { pauseMs = 2, batchSize = 20, to = inIndia } = options;
 	const agent = new Agent({ keepAlive: true });
 	const orders: Order[] = [];
 	const refusals = new Map<string, number>();

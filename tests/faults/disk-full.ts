@@ -1,6 +1,6 @@
 /**
  * The disk that PostgreSQL writes to is full: a small tmpfs, filled up with ballast, holds its data (its WAL
- * lies elsewhere, or on the tmpfs too). Needs root, for mounting.
+ * lies elsewhere, or on the tmpfs too), or its temporary files only. Needs root, for mounting.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -8,6 +8,7 @@ import {
 	chownSync,
 	closeSync,
 	cpSync,
+	mkdirSync,
 	openSync,
 	rmSync,
 	statSync,
@@ -16,6 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { makeDataDir, pause, removeDataDir } from "../../bench/product.ts";
+import { connectAdmin } from "../../server/platform/db.ts";
 import type { EmbeddedPostgres } from "../../server/platform/embedded-postgres.ts";
 import { startEmbeddedPostgres } from "../../server/platform/embedded-postgres.ts";
 import { systemRandom } from "../../server/platform/ids.ts";
@@ -26,9 +28,11 @@ export interface FullResult {
 	readonly messages: number;
 	readonly acknowledged: number;
 	readonly refusals: Readonly<Record<string, number>>;
+	/** Temporary files that PostgreSQL has made. */
+	readonly temporaryFiles: number;
 }
 
-/** `what` is on the small disk: the tables only, or the WAL as well. */
+/** `what` is on the small disk: the tables only, the WAL as well, or temporary files only. */
 export async function fillDisk({
 	rounds,
 	seed,
@@ -36,17 +40,19 @@ export async function fillDisk({
 }: {
 	rounds: number;
 	seed: number;
-	what: "data" | "data and WAL";
+	what: "data" | "data and WAL" | "temp";
 }): Promise<FullResult> {
 	const disk = makeDataDir();
 	const beside = makeDataDir();
-	execFileSync("mount", ["-t", "tmpfs", "-o", "size=400m,mode=711", "tmpfs", disk]);
+	const size = what === "temp" ? "32m" : "400m";
+	execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=711`, "tmpfs", disk]);
 	let postgres: ExternalPostgres | undefined;
 	try {
 		postgres = await startExternalPostgres(
-			disk,
+			what === "temp" ? beside : disk,
 			what === "data" ? (server) => moveWal(server, disk, beside) : undefined,
 		);
+		if (what === "temp") await moveTemporaryFiles(postgres, disk, beside);
 		return await underLoad(postgres, disk, rounds, seed);
 	} finally {
 		await postgres?.stop();
@@ -62,7 +68,9 @@ async function underLoad(
 	rounds: number,
 	seed: number,
 ): Promise<FullResult> {
-	const world = await openWorld({ seed, env: { DATABASE_URL: postgres.url } });
+	// Large enough that their statements need temporary files, where there is little memory.
+	const client = { batchSize: 200 };
+	const world = await openWorld({ seed, env: { DATABASE_URL: postgres.url }, client });
 	const ballast = join(disk, "ballast");
 	try {
 		world.client.start(8, 2);
@@ -96,6 +104,7 @@ async function underLoad(
 			messages: sent.length,
 			acknowledged,
 			refusals: Object.fromEntries(world.client.refusals),
+			temporaryFiles: await countTemporaryFiles(postgres),
 		};
 	} finally {
 		await world.close();
@@ -132,4 +141,34 @@ export async function moveWal(
 	symlinkSync(to, from);
 	chownSync(to, uid, gid);
 	return startEmbeddedPostgres({ dataDir: disk, random: systemRandom(), sharedBuffers: "64MB" });
+}
+
+/**
+ * Gives PostgreSQL the small disk for its temporary files, as an operator may, and so little memory for a statement
+ * that the product's own need them: with the usual 4 MB a batch of a thousand does not.
+ */
+async function moveTemporaryFiles(
+	postgres: ExternalPostgres,
+	disk: string,
+	dataDir: string,
+): Promise<void> {
+	const { uid, gid } = statSync(join(dataDir, "postgres"));
+	const place = join(disk, "temporary");
+	mkdirSync(place, { mode: 0o700 });
+	chownSync(place, uid, gid);
+	const admin = await connectAdmin({ connectionString: postgres.url, applicationName: "faults" });
+	await admin.run(`create tablespace small location '${place}'`);
+	await admin.run("grant create on tablespace small to public");
+	await admin.run("alter database waxwing set temp_tablespaces = 'small'");
+	await admin.run("alter database waxwing set work_mem = '64kB'");
+	await admin.close();
+}
+
+async function countTemporaryFiles(postgres: ExternalPostgres): Promise<number> {
+	const admin = await connectAdmin({ connectionString: postgres.url, applicationName: "faults" });
+	const [row] = await admin.run<{ files: number }>(
+		"select temp_files::int as files from pg_stat_database where datname = 'waxwing'",
+	);
+	await admin.close();
+	return row?.files ?? 0;
 }

@@ -1,7 +1,8 @@
 /**
- * `npm run faults [-- kill=20 worker=20 database=20 freeze=5 carrier=10 drops=40 network=5 overload=1 clock=10
- * simulation=10000 stop=20 disk=5 wal=5 ledger=1000 ledgerkill=60 ledgerdisk=1000 seed=N]`: the long form of the fault tests. What is named is run as often
- * as it says; without names, all. Ends with 1 at the first failure.
+ * `npm run faults [-- kill=20 worker=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
+ * network=5 overload=1 clock=10 simulation=10000 stop=20 disk=5 wal=5 temp=5 power=20 ledger=1000 ledgerkill=60
+ * ledgerdisk=1000 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without names,
+ * all. Ends with 1 at the first failure.
  */
 import { simulate } from "../simulation/many.ts";
 import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
@@ -11,10 +12,13 @@ import { loseDatabase } from "./database-away.ts";
 import { fillDisk } from "./disk-full.ts";
 import { findLibfaketime } from "./faketime.ts";
 import { killManyTimes } from "./kill.ts";
+import { killEmbedded, killPostgres } from "./kill-postgres.ts";
+import { whyNoLoopDisk } from "./loop-disk.ts";
 import { flood, type OverloadResult } from "./overload.ts";
 import { attackLedger } from "./ledger-long.ts";
 import { killLedger } from "./ledger-kill.ts";
 import { fillLedgerDisk } from "./ledger-disk.ts";
+import { cutPower } from "./power-cut.ts";
 import { stopUnderLoad } from "./stop.ts";
 import { loseWorkers } from "./workers.ts";
 
@@ -28,6 +32,8 @@ const forms: Readonly<
 > = {
 	kill: { times: 20, run: (kills, seed) => killManyTimes({ kills, seed }) },
 	worker: { times: 20, run: (kills, seed) => loseWorkers({ kills, seed }) },
+	postgres: { times: 20, run: (kills, seed) => killPostgres({ kills, seed }) },
+	embedded: { times: 10, run: (kills, seed) => killEmbedded({ kills, seed }) },
 	database: {
 		times: 20,
 		run: (rounds, seed) =>
@@ -52,6 +58,8 @@ const forms: Readonly<
 	ledger: { times: 1_000, run: attackLedger },
 	ledgerkill: { times: 60, run: (seconds, seed) => killLedger({ ms: seconds * 1_000, seed }) },
 	ledgerdisk: { times: 1_000, run: (acts, seed) => fillLedgerDisk({ acts, seed }) },
+	power: { times: 20, run: (cuts, seed) => cutPower({ cuts, seed }) },
+	temp: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "temp" }) },
 	wal: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data and WAL" }) },
 };
 
@@ -107,7 +115,12 @@ const isRoot = process.getuid?.() === 0 && process.platform === "linux";
 for (const [name, { times, run }] of Object.entries(forms)) {
 	const count = asked.size === 0 ? times : asked.get(name);
 	if (count === undefined) continue;
-	if (["disk", "wal", "ledgerdisk"].includes(name) && !isRoot) {
+	const noDisk = name === "power" ? await whyNoLoopDisk() : false;
+	if (noDisk !== false) {
+		process.stdout.write(`power: skipped, ${noDisk}\n`);
+		continue;
+	}
+	if (["disk", "wal", "temp", "ledgerdisk"].includes(name) && !isRoot) {
 		process.stdout.write(`${name}: skipped, needs root on Linux to mount a small tmpfs\n`);
 		continue;
 	}

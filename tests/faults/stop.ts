@@ -1,6 +1,13 @@
 /** Ctrl-C under load: what is in flight is settled, the exit code is 0, and the next start loses and doubles nothing. */
 import assert from "node:assert/strict";
-import { pause, ProductDidNotStart, startProduct } from "../../bench/product.ts";
+import {
+	makeDataDir,
+	pause,
+	ProductDidNotStart,
+	removeDataDir,
+	startProduct,
+} from "../../bench/product.ts";
+import { startExternalPostgres } from "./external-postgres.ts";
 import { openWorld, type World } from "./world.ts";
 
 export async function stopUnderLoad({
@@ -59,4 +66,36 @@ async function refusesSecondStart(world: World): Promise<void> {
 	const before = world.client.accepted();
 	await pause(200);
 	assert.ok(world.client.accepted() > before, "the first goes on");
+}
+
+/** Told to stop while its database is away, it does not wait for ever: it says what is left, and that is taken up. */
+export async function stopWithoutDatabase({
+	seed,
+}: {
+	seed: number;
+}): Promise<{ messages: number; stopMs: number; exit: number | string }> {
+	const dataDir = makeDataDir();
+	const postgres = await startExternalPostgres(dataDir);
+	const world = await openWorld({ seed, env: { DATABASE_URL: postgres.url } });
+	try {
+		world.client.start(8, 1);
+		await pause(300 + world.random.fraction() * 700);
+		await postgres.kill();
+		const began = performance.now();
+		const ended = world.product().end("SIGTERM");
+		const exit = await Promise.race([ended, pause(60_000).then(() => "never")]);
+		const stopMs = Math.round(performance.now() - began);
+		assert.ok(exit === 0 || exit === 1, `it ended with ${exit}:\n${world.product().output()}`);
+		if (exit === 1) assert.match(world.product().output(), /Could not stop cleanly\. The database/);
+		await postgres.start();
+		await world.restart();
+		await world.client.stop();
+		await world.client.retryUnanswered();
+		const { sent } = await world.settle(60_000);
+		return { messages: sent.length, stopMs, exit };
+	} finally {
+		await world.close();
+		await postgres.stop();
+		removeDataDir(dataDir);
+	}
 }

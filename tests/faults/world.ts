@@ -41,6 +41,8 @@ export interface World {
 
 export interface WorldOptions {
 	readonly seed: number;
+	/** Where the product's data lies; a directory of its own unless given. Removed at the end. */
+	readonly dataDir?: string;
 	readonly env?: Readonly<Record<string, string>>;
 	/** The URL of the route to the carrier at this port, where it is not the plain one. */
 	readonly routeTo?: (port: number) => Promise<string>;
@@ -54,7 +56,7 @@ const tokenPattern = /W[0-9A-F]{6}\d{7}/;
 export async function openWorld(options: WorldOptions): Promise<World> {
 	const { seed, env = {}, routeTo, role = "all" } = options;
 	const random = seededRandom(seed);
-	const dataDir = makeDataDir();
+	const dataDir = options.dataDir ?? makeDataDir();
 	const submits = new Map<string, number>();
 	let judgement: (token: string) => Judgement = () => "accept";
 	const count = (pdu: SubmitSm): Judgement => {

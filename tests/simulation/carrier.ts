@@ -17,6 +17,7 @@ import {
 	createJob,
 	type Job,
 	recordAnswer,
+	recordLateAnswer,
 	settleWhenDone,
 } from "../../server/channels/sms/smpp/job.ts";
 import type { DeliverSm } from "../../server/channels/sms/smpp/pdu.ts";
@@ -265,6 +266,7 @@ function silence(inner: Inner, flight: Flight, lateId: string): void {
 	time.schedule(100 + random.fraction() * 9_000, line.owner, () => {
 		if (!line.isBound || line.isStopped) return;
 		watcher.lateAnswer(line.owner, job.id, lateId);
+		if (recordLateAnswer(job, part, lateId)) return;
 		line.handlers.onLateAnswer({ submissionId: job.id, part, commandStatus: 0, carrierId: lateId });
 	});
 }

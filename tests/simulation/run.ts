@@ -269,7 +269,8 @@ function freezeOne(stage: Stage): void {
 	const ms =
 		world.random.fraction() < 0.5 ? between(world, 21_000, 28_000) : between(world, 200, 6_000);
 	world.trace.note(`${process.owner.name} is frozen for ${Math.round(ms)} ms`);
-	process.owner.frozenUntilMs = world.time.now() + ms;
+	// What waits for the end of one pause does not notice that another one is shorter.
+	process.owner.frozenUntilMs = Math.max(process.owner.frozenUntilMs, world.time.now() + ms);
 }
 
 function jumpOne(stage: Stage): void {

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { abandon, createJob, recordAnswer, settleWhenDone, type SubmitOutcome } from "./job.ts";
+import {
+	abandon,
+	createJob,
+	recordAnswer,
+	recordLateAnswer,
+	settleWhenDone,
+	type SubmitOutcome,
+} from "./job.ts";
 import { submitSm } from "./pdu.ts";
 import type { Answer } from "./session.ts";
 
@@ -115,4 +122,27 @@ test("after the first trouble no further part is sent", () => {
 		recordAnswer(job, 0, trouble, new Map());
 		assert.equal(job.next, 3);
 	}
+});
+
+describe("a late answer to a part that was given up", () => {
+	const late = (...others: readonly Part[]): SubmitOutcome | undefined => {
+		const outcomes: SubmitOutcome[] = [];
+		const parts = [timeout, ...others];
+		const job = createJob(
+			"m1",
+			parts.map(() => pdu),
+			(one) => outcomes.push(one),
+		);
+		job.next = job.due = parts.length;
+		recordAnswer(job, 0, timeout, new Map());
+		assert.equal(recordLateAnswer(job, 0, "a"), true);
+		others.forEach((answer, i) => recordAnswer(job, i + 1, answer, new Map()));
+		assert.equal(recordLateAnswer(job, 0, "b"), false, "it has its outcome");
+		assert.equal(outcomes.length, 1);
+		return outcomes[0];
+	};
+	test("makes the message whole", () =>
+		assert.deepEqual(late(id("b")), { kind: "accepted", carrierIds: ["a", "b"] }));
+	test("is told beside another part's doubt", () =>
+		assert.deepEqual(late(lost), { kind: "unknown", reason: "timeout", carrierIds: ["a"] }));
 });

@@ -85,6 +85,16 @@ export function recordAnswer(
 	settleWhenDone(job);
 }
 
+/**
+ * The answer to a part that was given up, while others are still due: the carrier has it after all. False when the
+ * job has its outcome, so that somebody else must be told.
+ */
+export function recordLateAnswer(job: Job, part: number, carrierId: string): boolean {
+	if (isDone(job)) return false;
+	job.carrierIds[part] = carrierId;
+	return true;
+}
+
 /** Sends no more of it. */
 export function abandon(job: Job): void {
 	job.next = job.pdus.length;
@@ -100,7 +110,12 @@ function keepRefusal(job: Job, entry: StatusEntry): void {
 }
 
 export function settleWhenDone(job: Job): void {
-	if (job.due === 0 && job.next >= job.pdus.length) job.settle(outcomeOf(job));
+	if (isDone(job)) job.settle(outcomeOf(job));
+}
+
+/** No part is due, and none is still to be sent. */
+function isDone(job: Job): boolean {
+	return job.due === 0 && job.next >= job.pdus.length;
 }
 
 /**
@@ -110,6 +125,8 @@ export function settleWhenDone(job: Job): void {
 function outcomeOf(job: Job): SubmitOutcome {
 	const carrierIds = job.carrierIds.filter((id) => id !== undefined);
 	const { refusal, doubt } = job;
+	// Whatever was in doubt has been answered since.
+	if (carrierIds.length === job.pdus.length) return { kind: "accepted", carrierIds };
 	if (refusal !== undefined && (refusal.disposition === "permanent" || doubt === undefined)) {
 		const disposition = refusal.disposition === "bind" ? "route" : refusal.disposition;
 		return {
@@ -121,7 +138,6 @@ function outcomeOf(job: Job): SubmitOutcome {
 		};
 	}
 	if (doubt !== undefined) return { kind: "unknown", reason: doubt, carrierIds };
-	if (carrierIds.length === job.pdus.length) return { kind: "accepted", carrierIds };
 	if (!job.left) return { kind: "unsent" };
 	return { kind: "unknown", reason: "connection_lost", carrierIds };
 }

@@ -3,7 +3,7 @@
  * parts of a message leave in order with nothing between them; answers to earlier jobs may still be
  * due. Nothing is ever sent twice.
  */
-import { type Job, partsToSend, recordAnswer } from "./job.ts";
+import { type Job, partsToSend, recordAnswer, recordLateAnswer } from "./job.ts";
 import type { LinkMemory } from "./link-state.ts";
 import type { Pdu } from "./pdu.ts";
 import type { Answer, Session } from "./session.ts";
@@ -81,5 +81,6 @@ function judge(inner: LinkMemory, sentAtMs: number, pdu: Pdu): void {
 function late(inner: LinkMemory, job: Job, part: number, pdu: Pdu): void {
 	const commandStatus = "status" in pdu ? pdu.status : 0;
 	const carrierId = pdu.command === "submit_sm_resp" ? pdu.messageId : "";
+	if (commandStatus === 0 && carrierId !== "" && recordLateAnswer(job, part, carrierId)) return;
 	inner.parts.onLateAnswer({ submissionId: job.id, part, commandStatus, carrierId });
 }

@@ -37,6 +37,21 @@ test("no answer in time is unknown, frees the window, and a late answer is told"
 	assert.equal(pool.state().counts.lateAnswers, 1);
 });
 
+test("a part that is answered late, while others are still due, is not in doubt", async () => {
+	const late: LateAnswer[] = [];
+	const held: Pdu[] = [];
+	const { peer, pool } = await bound(
+		(pdu) => pdu.command === "submit_sm" && held.push(pdu) > 0,
+		{ tps: 5, timers: { responseTimeoutMs: 500 } },
+		{ onLateAnswer: (one) => void late.push(one) },
+	);
+	const submitted = pool.submit(message(3));
+	await until(() => pool.state().counts.timeouts > 0);
+	peer.connections[0]?.send(...held.map((pdu, i) => submitResp(pdu, `id${i}`)));
+	assert.deepEqual(await submitted, { kind: "accepted", carrierIds: ["id0", "id1", "id2"] });
+	assert.deepEqual(late, [], "the outcome says it");
+});
+
 test("a connection that drops: what was written is unknown, what was not is unsent; then it binds again", async () => {
 	const { peer, pool, binds } = await bound(swallowSubmits, { window: 3 });
 	const outcomes = Array.from({ length: 8 }, () => pool.submit(message()));

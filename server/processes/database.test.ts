@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readConfig } from "#platform/config.ts";
+import { systemRandom } from "#platform/ids.ts";
+import { testDatabase } from "../../tests/support/database.ts";
+import { openDatabases } from "./database.ts";
+
+const { admin, url } = await testDatabase();
+const dataDir = mkdtempSync(join(tmpdir(), "waxwing-database-"));
+after(() => rmSync(dataDir, { recursive: true }));
+
+test("a database that has just been brought up has room for messages, before any chore ran", async () => {
+	await admin.run(
+		"drop schema public cascade; drop schema wx cascade; create schema public; grant usage on schema public to public",
+	);
+	const { user = "", password = "" } = JSON.parse(
+		process.env["WAXWING_TEST_SERVER"] ?? "{}",
+	) as Record<string, string>;
+	const databases = await openDatabases(
+		readConfig({ WAXWING_DATA_DIR: dataDir, DATABASE_URL: url(user, password) }),
+		systemRandom(),
+	);
+	await databases.stop();
+	const partitions = await admin.run<{ parent: string }>(
+		"select distinct inhparent::regclass::text as parent from pg_inherits where inhrelid::regclass::text like '%' || to_char(now() at time zone 'UTC', 'YYYYMM') order by 1",
+	);
+	assert.deepEqual(
+		partitions.map(({ parent }) => parent),
+		["decisions", "message_events", "messages"],
+	);
+});
