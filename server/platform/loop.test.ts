@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { silentLog } from "#platform/log.ts";
+import { silentLog } from "./log.ts";
 import { startLoop } from "./loop.ts";
 
 /** Lets everything that can go on do so. */
