@@ -79,11 +79,15 @@ export function readEdges(
 	]);
 }
 
+// By the row's own place, each looked up once: a plan made while the table was small would compare all with all. Nobody
+// else moves these rows: the sequencer is alone, and triggers hold the others off.
 const place = sql(
 	"audit.place",
 	`update ledger_entries e set epoch = p.epoch, leaf_index = p.leaf_index
-	from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[]) as p (tenant_id, id, epoch, leaf_index)
-	where e.tenant_id = p.tenant_id and e.id = p.id and e.leaf_index is null returning 1 as placed`,
+	from (
+		select p.epoch, p.leaf_index, w.at from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[]) as p (tenant_id, id, epoch, leaf_index)
+		cross join lateral (select ctid as at from ledger_entries w where w.tenant_id = p.tenant_id and w.id = p.id offset 0) w offset 0
+	) p where e.ctid = p.at and e.leaf_index is null returning 1 as placed`,
 );
 
 export interface Placed extends LogName {
