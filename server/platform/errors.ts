@@ -153,6 +153,14 @@ export const catalogue = {
 		"Delete one that is not needed.",
 	),
 
+	contact_erased: entry(
+		"W03005",
+		410,
+		"not_found_error",
+		"The person this is about was erased; it cannot be read any more.",
+		"Nothing: the facts that stay are in lists and events.",
+	),
+
 	request_in_progress: entry(
 		"E01004",
 		409,
@@ -199,6 +207,14 @@ export const catalogue = {
 		503,
 		"service_unavailable_error",
 		"The database has no space left; nothing was accepted.",
+		"Wait as long as Retry-After says and send again.",
+		true,
+	),
+	keys_unavailable: entry(
+		"W05005",
+		503,
+		"service_unavailable_error",
+		"The key service cannot be reached; nothing was accepted or opened.",
 		"Wait as long as Retry-After says and send again.",
 		true,
 	),
