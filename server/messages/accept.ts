@@ -6,11 +6,11 @@
 import { keysStillValid } from "#access/index.ts";
 import { type Grant, recordGrants } from "#contacts/index.ts";
 import type { Clock } from "#platform/clock.ts";
-import { type Database, type Scope, sqlState, type Tx } from "#platform/db.ts";
+import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import { type Outcome, screen } from "#policy/index.ts";
-import type { GroupKeys, Vault } from "#vault/index.ts";
+import { type GroupKeys, lostToAnother, type Vault } from "#vault/index.ts";
 import type { Draft } from "./draft.ts";
 import { gatherFacts, type Known } from "./facts.ts";
 import type { Handover, HandoverPlan } from "./handover.ts";
@@ -87,7 +87,7 @@ export async function acceptGroup(
 			);
 		} catch (error) {
 			plan?.cancel();
-			if (tries < triesMax && isBehind(error)) continue;
+			if (tries < triesMax && lostToAnother(error)) continue;
 			throw error;
 		}
 		plan?.commit();
@@ -99,12 +99,6 @@ export async function acceptGroup(
 
 /** A commit is tried so often when others make the same contacts' keys at the same time. */
 const triesMax = 3;
-
-/** Somebody else made one of the keys first: with it, the same will work. */
-function isBehind(error: unknown): boolean {
-	const state = sqlState(error);
-	return state === "23505" || state === "40P01";
-}
 
 interface WriteParts extends AcceptParts {
 	readonly contacts: GroupKeys;

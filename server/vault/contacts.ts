@@ -4,7 +4,7 @@
  * within ten minutes, here at once.
  */
 import type { Clock } from "#platform/clock.ts";
-import type { Tx } from "#platform/db.ts";
+import { sqlState, type Tx } from "#platform/db.ts";
 import type { Random } from "#platform/ids.ts";
 import type { ContactEpochs } from "./contact-epochs.ts";
 import {
@@ -79,117 +79,50 @@ const heldMs = 10 * 60_000;
 const forgottenMs = 60_000;
 
 export function createContacts(parts: ContactParts): Contacts {
-	const { random, clock, contactsMax = contactsMaxDefault } = parts;
+	const held = createHeld(parts);
+	return {
+		load: async (tx, contacts) => lookup(await load(parts, held, tx, contacts)),
+		ensure: async (tx, contacts) => lookup(await ensure(parts, held, tx, contacts)),
+		make: (contact) => make(parts, contact),
+		group: () => createGroup(parts, held),
+		forget: held.forget,
+	};
+}
+
+/** Whether a transaction failed because somebody else made one of its contacts' keys first: with it, the same will work. */
+export function lostToAnother(error: unknown): boolean {
+	const state = sqlState(error);
+	return state === "23505" || state === "40P01";
+}
+
+interface Held {
+	recall(contact: ContactRef): ContactKey | undefined;
+	keep(contact: ContactRef, key: ContactKey): void;
+	forget(contact: ContactRef): void;
+}
+
+function createHeld({ clock, contactsMax = contactsMaxDefault }: ContactParts): Held {
 	/** In order of use, the longest unused first. */
 	const held = new Map<string, { readonly key: ContactKey; readonly atMs: number }>();
-	const recall = (name: string, nowMs: number): ContactKey | undefined => {
-		const found = held.get(name);
-		if (found === undefined) return undefined;
-		held.delete(name);
-		if (nowMs - found.atMs >= heldMs) return undefined;
-		held.set(name, found);
-		return found.key;
-	};
 	/** Erased lately: whoever read the key just before must not bring it back. */
 	const forgotten = new Map<string, number>();
-	const keep = (name: string, key: ContactKey): void => {
-		if (contactsMax === 0) return;
-		if (clock.elapsed() - (forgotten.get(name) ?? Number.NEGATIVE_INFINITY) < forgottenMs) return;
-		held.delete(name);
-		if (held.size >= contactsMax) held.delete(held.keys().next().value as string);
-		held.set(name, { key, atMs: clock.elapsed() });
-	};
-	const load = async (
-		tx: Tx,
-		contacts: readonly ContactRef[],
-	): Promise<Map<string, ContactKey | VaultError>> => {
-		const nowMs = clock.elapsed();
-		const found = new Map<string, ContactKey | VaultError>();
-		const missing = new Map<string, ContactRef>();
-		for (const contact of contacts) {
-			const name = nameOf(contact);
-			const key = recall(name, nowMs);
-			if (key === undefined) missing.set(name, contact);
-			else found.set(name, key);
-		}
-		if (missing.size === 0) return found;
-		const refs = [...missing.values()];
-		for (const { at, epoch, wrapped } of await findContactKeys(tx, refs)) {
-			const contact = refs[at] as ContactRef;
-			const key = open(parts, contact, epoch, wrapped);
-			found.set(nameOf(contact), key);
-			if (!(key instanceof VaultError)) keep(nameOf(contact), key);
-		}
-		return found;
-	};
-	const make = (contact: ContactRef): NewContactKey => {
-		const { newest, wrappingKey } = epochsOf(parts.keysOf(contact.tenantId));
-		const material = random.bytes(materialBytes);
-		const key = contactKey(material);
-		const under = wrappingKey(newest);
-		if (under === undefined) throw VaultError.of("unknown_key", "the newest epoch has no key");
-		const nonce = random.bytes(contactNonceBytes);
-		const wrapped = wrapContact(under, newest, contact, nonce, material);
-		material.fill(0);
-		const { tenantId, environment, index } = contact;
-		const row = { tenantId, environment, index, epoch: newest, wrapped, createdAtMs: clock.now() };
-		return { key, row };
-	};
 	return {
-		load: async (tx, contacts) => lookup(await load(tx, contacts)),
-		async ensure(tx, contacts) {
-			const found = await load(tx, contacts);
-			const missing = new Map(
-				contacts.map((one) => [nameOf(one), one] as const).filter(([name]) => !found.has(name)),
-			);
-			if (missing.size === 0) return lookup(found);
-			const made = [...missing.values()].map(make);
-			const taken = new Set(
-				await offerContactKeys(
-					tx,
-					made.map(({ row }) => row),
-				),
-			);
-			// They enter memory when they are read again: this transaction may yet fail.
-			for (const { row, key } of made) if (taken.has(row)) found.set(nameOf(row), key);
-			const others = [...missing.values()].filter((contact) => !found.has(nameOf(contact)));
-			if (others.length === 0) return lookup(found);
-			for (const { at, epoch, wrapped } of await findContactKeys(tx, others)) {
-				const contact = others[at] as ContactRef;
-				found.set(nameOf(contact), open(parts, contact, epoch, wrapped));
-			}
-			return lookup(found);
+		recall(contact) {
+			const name = nameOf(contact);
+			const found = held.get(name);
+			if (found === undefined) return undefined;
+			held.delete(name);
+			if (clock.elapsed() - found.atMs >= heldMs) return undefined;
+			held.set(name, found);
+			return found.key;
 		},
-		make,
-		group() {
-			const found = new Map<string, ContactKey | VaultError>();
-			const made: NewContactKey[] = [];
-			let stored = 0;
-			return {
-				async load(tx, contacts) {
-					for (const [name, key] of await load(tx, contacts)) found.set(name, key);
-				},
-				of(contact) {
-					const name = nameOf(contact);
-					const known = found.get(name);
-					if (known instanceof VaultError) throw known;
-					if (known !== undefined) return known;
-					const fresh = make(contact);
-					made.push(fresh);
-					found.set(name, fresh.key);
-					return fresh.key;
-				},
-				store(tx) {
-					insertContactKeys(
-						tx,
-						made.slice(stored).map(({ row }) => row),
-					);
-					stored = made.length;
-				},
-				committed() {
-					for (const { row, key } of made) keep(nameOf(row), key);
-				},
-			};
+		keep(contact, key) {
+			const name = nameOf(contact);
+			const forgottenAtMs = forgotten.get(name) ?? Number.NEGATIVE_INFINITY;
+			if (contactsMax === 0 || clock.elapsed() - forgottenAtMs < forgottenMs) return;
+			held.delete(name);
+			if (held.size >= contactsMax) held.delete(held.keys().next().value as string);
+			held.set(name, { key, atMs: clock.elapsed() });
 		},
 		forget(contact) {
 			held.delete(nameOf(contact));
@@ -202,11 +135,107 @@ export function createContacts(parts: ContactParts): Contacts {
 	};
 }
 
+/** By name: the key, or why it does not open. */
+type Found = Map<string, ContactKey | VaultError>;
+
+async function load(
+	parts: ContactParts,
+	held: Held,
+	tx: Tx,
+	contacts: readonly ContactRef[],
+): Promise<Found> {
+	const found: Found = new Map();
+	const missing = new Map<string, ContactRef>();
+	for (const contact of contacts) {
+		const key = held.recall(contact);
+		if (key === undefined) missing.set(nameOf(contact), contact);
+		else found.set(nameOf(contact), key);
+	}
+	if (missing.size === 0) return found;
+	const refs = [...missing.values()];
+	for (const { at, epoch, wrapped } of await findContactKeys(tx, refs)) {
+		const contact = refs[at] as ContactRef;
+		const key = open(parts, contact, epoch, wrapped);
+		found.set(nameOf(contact), key);
+		if (!(key instanceof VaultError)) held.keep(contact, key);
+	}
+	return found;
+}
+
+async function ensure(
+	parts: ContactParts,
+	held: Held,
+	tx: Tx,
+	contacts: readonly ContactRef[],
+): Promise<Found> {
+	const found = await load(parts, held, tx, contacts);
+	const missing = new Map(
+		contacts.map((one) => [nameOf(one), one] as const).filter(([name]) => !found.has(name)),
+	);
+	if (missing.size === 0) return found;
+	const made = [...missing.values()].map((contact) => make(parts, contact));
+	const rows = made.map(({ row }) => row);
+	const taken = new Set(await offerContactKeys(tx, rows));
+	// They enter memory when they are read again: this transaction may yet fail.
+	for (const { row, key } of made) if (taken.has(row)) found.set(nameOf(row), key);
+	const others = [...missing.values()].filter((contact) => !found.has(nameOf(contact)));
+	if (others.length === 0) return found;
+	for (const { at, epoch, wrapped } of await findContactKeys(tx, others)) {
+		const contact = others[at] as ContactRef;
+		found.set(nameOf(contact), open(parts, contact, epoch, wrapped));
+	}
+	return found;
+}
+
+function make({ random, clock, keysOf }: ContactParts, contact: ContactRef): NewContactKey {
+	const { newest, wrappingKey } = epochsOf(keysOf(contact.tenantId));
+	const under = wrappingKey(newest);
+	if (under === undefined) throw VaultError.of("unknown_key", "the newest epoch has no key");
+	const material = random.bytes(materialBytes);
+	const key = contactKey(material);
+	const nonce = random.bytes(contactNonceBytes);
+	const wrapped = wrapContact(under, newest, contact, nonce, material);
+	material.fill(0);
+	const { tenantId, environment, index } = contact;
+	const row = { tenantId, environment, index, epoch: newest, wrapped, createdAtMs: clock.now() };
+	return { key, row };
+}
+
+function createGroup(parts: ContactParts, held: Held): GroupKeys {
+	const found: Found = new Map();
+	const made: NewContactKey[] = [];
+	let stored = 0;
+	return {
+		async load(tx, contacts) {
+			for (const [name, key] of await load(parts, held, tx, contacts)) found.set(name, key);
+		},
+		of(contact) {
+			const known = found.get(nameOf(contact));
+			if (known instanceof VaultError) throw known;
+			if (known !== undefined) return known;
+			const fresh = make(parts, contact);
+			made.push(fresh);
+			found.set(nameOf(contact), fresh.key);
+			return fresh.key;
+		},
+		store(tx) {
+			insertContactKeys(
+				tx,
+				made.slice(stored).map(({ row }) => row),
+			);
+			stored = made.length;
+		},
+		committed() {
+			for (const { row, key } of made) held.keep(row, key);
+		},
+	};
+}
+
 function nameOf({ tenantId, environment, index }: ContactRef): string {
 	return `${tenantId}/${environment}/${index.toString("latin1")}`;
 }
 
-function lookup(found: ReadonlyMap<string, ContactKey | VaultError>): ContactKeys {
+function lookup(found: Found): ContactKeys {
 	return {
 		of(contact) {
 			const key = found.get(nameOf(contact));

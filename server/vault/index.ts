@@ -1,6 +1,12 @@
 export type { ContactKey } from "./contact-key.ts";
 export type { ContactRef } from "./contact-store.ts";
-export type { ContactKeys, Contacts, GroupKeys, NewContactKey } from "./contacts.ts";
+export {
+	type ContactKeys,
+	type Contacts,
+	type GroupKeys,
+	lostToAnother,
+	type NewContactKey,
+} from "./contacts.ts";
 export { digest, equalBytes, hashSecret } from "./digest.ts";
 export { createErasures, type Erasures, type Replayed } from "./erasures.ts";
 export type { Part } from "./hmac.ts";

@@ -55,22 +55,10 @@ export function createDueWatch(parts: DueParts): DueWatch {
 	const windowMs = erasureWindowDays * dayMs;
 	const isRootDue = (): boolean => clock.now() >= last.rootSinceMs + rotationMs;
 	const waitedMs = (): number => Math.max(0, clock.now() - (last.oldestErasureMs ?? clock.now()));
-	const { gauge } = parts.metrics;
-	gauge(
-		"wx_keys_due",
-		"tenants' keys and root keys older than they should be",
-		() => last.tenants + (isRootDue() ? 1 : 0),
-	);
-	gauge(
-		"wx_erasures_waiting",
-		"erased contacts that backups could still undo",
-		() => last.erasures,
-	);
-	gauge(
-		"wx_erasure_oldest_seconds",
-		"how long the oldest of them has been waiting",
-		() => waitedMs() / 1000,
-	);
+	declareGauges(parts, () => {
+		const rootDue = isRootDue() ? 1 : 0;
+		return { keys: last.tenants + rootDue, erasures: last.erasures, waitedMs: waitedMs() };
+	});
 	return {
 		last: () => last,
 		rootDueAtMs: () => (rotationDays === 0 ? undefined : last.rootSinceMs + rotationMs),
@@ -104,6 +92,24 @@ export function createDueWatch(parts: DueParts): DueWatch {
 			return last;
 		},
 	};
+}
+
+function declareGauges(
+	{ metrics }: DueParts,
+	read: () => { readonly keys: number; readonly erasures: number; readonly waitedMs: number },
+): void {
+	const { gauge } = metrics;
+	gauge("wx_keys_due", "tenants' keys and root keys older than they should be", () => read().keys);
+	gauge(
+		"wx_erasures_waiting",
+		"erased contacts that backups could still undo",
+		() => read().erasures,
+	);
+	gauge(
+		"wx_erasure_oldest_seconds",
+		"how long the oldest of them has been waiting",
+		() => read().waitedMs / 1000,
+	);
 }
 
 async function lookAtAges(

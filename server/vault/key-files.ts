@@ -52,49 +52,15 @@ export function openKeyFiles(dataDir: string): KeyFiles {
 		read: (name) => (existsSync(pathOf(name)) ? readFileSync(pathOf(name)) : undefined),
 		write(name, content) {
 			make();
-			const path = pathOf(name);
-			const draft = `${path}.new`;
-			const before = existsSync(path) ? openSync(path, "r+") : undefined;
-			const beforeBytes = before === undefined ? 0 : fstatSync(before).size;
-			withFile(draft, "w", (file) => {
-				writeSync(file, typeof content === "string" ? Buffer.from(content) : content);
-			});
-			renameSync(draft, path);
-			syncFolder(folder);
-			if (before === undefined) return;
-			// The old content has no name any more; its blocks would keep it.
-			writeSync(before, Buffer.alloc(beforeBytes), 0, beforeBytes, 0);
-			fsyncSync(before);
-			closeSync(before);
+			replaceFile(folder, pathOf(name), content);
 		},
 		create(name, content) {
 			make();
-			const draft = `${pathOf(name)}.new${process.pid}`;
-			withFile(draft, "w", (file) => void writeSync(file, content));
-			try {
-				linkSync(draft, pathOf(name));
-				syncFolder(folder);
-				return true;
-			} catch (error) {
-				if ((error as { code?: unknown }).code !== "EEXIST") throw error;
-				return false;
-			} finally {
-				unlinkSync(draft);
-			}
+			return createFile(folder, pathOf(name), content);
 		},
 		async writeLines(name, pages) {
 			make();
-			const draft = `${pathOf(name)}.new`;
-			const file = openSync(draft, "w", 0o600);
-			try {
-				for await (const lines of pages)
-					if (lines.length > 0) writeSync(file, `${lines.join("\n")}\n`);
-				fsyncSync(file);
-			} finally {
-				closeSync(file);
-			}
-			renameSync(draft, pathOf(name));
-			syncFolder(folder);
+			await writePages(folder, pathOf(name), pages);
 		},
 		readLines: (name, most) => readLines(pathOf(name), most),
 		append(name, line) {
@@ -112,6 +78,54 @@ export function openKeyFiles(dataDir: string): KeyFiles {
 				.map((name) => name.slice(0, -".epochs".length))
 				.sort(),
 	};
+}
+
+function replaceFile(folder: string, path: string, content: string | Buffer): void {
+	const draft = `${path}.new`;
+	const before = existsSync(path) ? openSync(path, "r+") : undefined;
+	withFile(draft, "w", (file) => {
+		writeSync(file, typeof content === "string" ? Buffer.from(content) : content);
+	});
+	renameSync(draft, path);
+	syncFolder(folder);
+	if (before === undefined) return;
+	// The old content has no name any more; its blocks would keep it.
+	const { size } = fstatSync(before);
+	writeSync(before, Buffer.alloc(size), 0, size, 0);
+	fsyncSync(before);
+	closeSync(before);
+}
+
+function createFile(folder: string, path: string, content: string): boolean {
+	const draft = `${path}.new${process.pid}`;
+	withFile(draft, "w", (file) => void writeSync(file, content));
+	try {
+		linkSync(draft, path);
+		syncFolder(folder);
+		return true;
+	} catch (error) {
+		if ((error as { code?: unknown }).code !== "EEXIST") throw error;
+		return false;
+	} finally {
+		unlinkSync(draft);
+	}
+}
+
+async function writePages(
+	folder: string,
+	path: string,
+	pages: AsyncIterable<readonly string[]>,
+): Promise<void> {
+	const draft = `${path}.new`;
+	const file = openSync(draft, "w", 0o600);
+	try {
+		for await (const lines of pages) if (lines.length > 0) writeSync(file, `${lines.join("\n")}\n`);
+		fsyncSync(file);
+	} finally {
+		closeSync(file);
+	}
+	renameSync(draft, path);
+	syncFolder(folder);
 }
 
 function withFile(path: string, flags: string, work: (file: number) => void): void {

@@ -2,7 +2,7 @@
  * The work on keys that goes on beside serving: turning the epochs that erasures wait for, and rotations that somebody
  * asked for. One thing at a time; what a crash stops goes on at the next start.
  */
-import { createDueWatch, type DueParts } from "./key-due.ts";
+import { createDueWatch, type DueParts, type DueWatch } from "./key-due.ts";
 import { readEpochs } from "./contact-epochs.ts";
 import { type TurnParts, turnEpoch } from "./epoch-turn.ts";
 import {
@@ -100,28 +100,33 @@ export function startKeyWork(parts: KeyWorkParts): KeyWork {
 				if (readEpochs(files, tenantId).length > 1) turning.add(tenantId);
 			}),
 		destroyRoot: (root) => inTurn(() => destroyRoot(parts, root)),
-		async status() {
-			const trouble = await wrapping.current.health();
-			// Without the key service the last look has to do.
-			const look = due.look().catch(() => due.last());
-			const { erasures, tenants, oldestErasureMs } = await look;
-			return {
-				provider: wrapping.current.kind,
-				trouble,
-				newestRoot: trouble === undefined ? await newestRoot(parts) : undefined,
-				keysByRoot: (await countRoots(parts)).byRoot,
-				rootDueAtMs: due.rootDueAtMs(),
-				tenantsDue: tenants,
-				tenantsTurning: turning.size,
-				erasuresWaiting: erasures,
-				oldestErasureMs,
-				lastFailure,
-			};
-		},
+		status: () => statusOf(parts, due, { tenantsTurning: turning.size, lastFailure }),
 		async stop() {
 			clearInterval(timer);
 			await queue;
 		},
+	};
+}
+
+async function statusOf(
+	parts: KeyWorkParts,
+	due: DueWatch,
+	rest: Pick<KeyStatus, "tenantsTurning" | "lastFailure">,
+): Promise<KeyStatus> {
+	const { current } = parts.wrapping;
+	const trouble = await current.health();
+	// Without the key service the last look has to do.
+	const { erasures, tenants, oldestErasureMs } = await due.look().catch(() => due.last());
+	return {
+		provider: current.kind,
+		trouble,
+		newestRoot: trouble === undefined ? await newestRoot(parts) : undefined,
+		keysByRoot: (await countRoots(parts)).byRoot,
+		rootDueAtMs: due.rootDueAtMs(),
+		tenantsDue: tenants,
+		erasuresWaiting: erasures,
+		oldestErasureMs,
+		...rest,
 	};
 }
 

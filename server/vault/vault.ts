@@ -124,18 +124,7 @@ export function createVault(parts: VaultParts): Vault {
 		sealJson: (place, value) => vault.seal(place, Buffer.from(JSON.stringify(value), "utf8")),
 		openJson: (place, sealed) => JSON.parse(vault.open(place, sealed).toString("utf8")),
 		contacts,
-		sealFor: (contact, place, plaintext) =>
-			contact.seal(
-				random.bytes(contactNonceBytes),
-				bindPlace(contactFormat, place.tenantId, place),
-				plaintext,
-			),
-		sealJsonFor: (contact, place, value) =>
-			vault.sealFor(contact, place, Buffer.from(JSON.stringify(value), "utf8")),
-		openFor: (contact, place, sealed) =>
-			sealed[0] === format ? vault.open(place, sealed) : openContact(contact, place, sealed),
-		openJsonFor: (contact, place, sealed) =>
-			JSON.parse(vault.openFor(contact, place, sealed).toString("utf8")),
+		...contactVerbs(random, (place, sealed) => vault.open(place, sealed)),
 		forgetTenant: keyring.forget,
 		index: (tenantId, environment, field, value) =>
 			keyring.of(tenantId).index(environment, field, value),
@@ -171,6 +160,27 @@ function epochsIn(
 		files,
 		began: (tenantId) => db.inPlatform(async (tx) => setContactEpoch(tx, tenantId, 1, clock.now())),
 	};
+}
+
+type ContactVerbs = Pick<Vault, "sealFor" | "sealJsonFor" | "openFor" | "openJsonFor">;
+
+/** `openOlder` opens what was sealed under the tenant's key. */
+function contactVerbs(random: Random, openOlder: Vault["open"]): ContactVerbs {
+	const verbs: ContactVerbs = {
+		sealFor: (contact, place, plaintext) =>
+			contact.seal(
+				random.bytes(contactNonceBytes),
+				bindPlace(contactFormat, place.tenantId, place),
+				plaintext,
+			),
+		sealJsonFor: (contact, place, value) =>
+			verbs.sealFor(contact, place, Buffer.from(JSON.stringify(value), "utf8")),
+		openFor: (contact, place, sealed) =>
+			sealed[0] === format ? openOlder(place, sealed) : openContact(contact, place, sealed),
+		openJsonFor: (contact, place, sealed) =>
+			JSON.parse(verbs.openFor(contact, place, sealed).toString("utf8")),
+	};
+	return verbs;
 }
 
 function openContact(contact: ContactKey | undefined, place: Place, sealed: Buffer): Buffer {
