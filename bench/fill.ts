@@ -6,7 +6,7 @@
  * sealed value of the same length that was not made for them: nothing opens it, because nothing of them leaves.
  */
 import pg from "pg";
-import { openRootKey } from "../server/vault/index.ts";
+import { openRootKeys } from "../server/vault/index.ts";
 import { createVault } from "../server/vault/vault.ts";
 import { systemClock } from "../server/platform/clock.ts";
 import { openDatabase } from "../server/platform/db.ts";
@@ -172,9 +172,9 @@ async function sealShown(
 	waiting: number,
 ): Promise<string> {
 	const random = systemRandom();
-	const root = openRootKey({ dataDir, configured: undefined, mayCreate: false, random });
+	const root = openRootKeys({ dataDir, configured: undefined, mayCreate: false, random });
 	const db = openDatabase({ ...superuserOf(dataDir), max: 1, applicationName: "bench" });
-	const vault = createVault({ db, rootKey: root.key, random, clock: systemClock });
+	const vault = createVault({ db, rootKey: root.keys[0] as Buffer, random, clock: systemClock });
 	const { tenantId } = models.scheduled;
 	await vault.warm([tenantId]);
 	await db.close();

@@ -44,7 +44,7 @@ const ids = createIds(clock, random);
 const databases = await openDatabases(readConfig({ WAXWING_DATA_DIR: dataDir }), random);
 const signerDb = openDatabase(databases.signer);
 const { app, worker } = databases;
-const vault = createVault({ db: app, rootKey: databases.rootKey.key, random, clock });
+const vault = createVault({ db: app, ...databases.keys, random, clock });
 const ledger = createLedger({ vault, clock, ids });
 const tenantId = ids.next();
 const key = signingKey(random.bytes(32));
@@ -96,7 +96,7 @@ async function run(): Promise<void> {
 		await tx.query({ name: "bench.tenant", text: "select wx.create_tenant($1, $2, $3, now())" }, [
 			tenantId,
 			Buffer.from("x"),
-			vault.wrapNewTenantKey(tenantId),
+			(await vault.makeTenantKey(tenantId)).wrapped,
 		]);
 	});
 	await vault.warm([tenantId]);

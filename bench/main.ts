@@ -2,7 +2,17 @@
  * `npm run bench -- NAME [options]`: each measurement is a file of its name in this folder, and says at its
  * top what it measures and which options it takes.
  */
-const names = ["sms", "kannel", "priority", "cold", "limit", "growth", "where", "ledger"] as const;
+const names = [
+	"sms",
+	"kannel",
+	"priority",
+	"cold",
+	"limit",
+	"growth",
+	"where",
+	"ledger",
+	"vault",
+] as const;
 
 const [name] = process.argv.slice(2);
 if (!names.some((known) => known === name)) {

@@ -58,8 +58,68 @@ alter table consent_statements enable row level security;
 alter table consent_statements force row level security;
 create policy batch_of_tenants on consent_statements for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on consent_statements for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_erases on consent_statements for all to waxwing_owner using true;
 grant insert, select on consent_statements to waxwing_app;
 grant insert, select on consent_statements to waxwing_worker;
+
+create table contact_epochs (
+	tenant_id uuid not null,
+	epoch integer not null,
+	turned_at timestamp with time zone not null,
+	constraint contact_epochs_pkey PRIMARY KEY (tenant_id),
+	constraint contact_epochs_epoch_check CHECK ((epoch > 0))
+);
+alter table contact_epochs enable row level security;
+alter table contact_epochs force row level security;
+create policy batch_of_tenants on contact_epochs for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on contact_epochs for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on contact_epochs for all to waxwing_owner using true with check true;
+
+create table contact_erasures (
+	tenant_id uuid not null,
+	id uuid not null,
+	environment wx.environment_name not null,
+	contact_index bytea not null,
+	epoch integer not null,
+	key_digest bytea,
+	statements integer not null,
+	suppressions integer not null,
+	parts integer not null,
+	erased_at timestamp with time zone not null,
+	completed_at timestamp with time zone,
+	constraint contact_erasures_pkey PRIMARY KEY (tenant_id, id),
+	constraint contact_erasures_contact_index_check CHECK ((length(contact_index) = 32)),
+	constraint contact_erasures_key_digest_check CHECK ((length(key_digest) = 32))
+);
+CREATE INDEX contact_erasures_pending ON public.contact_erasures USING btree (erased_at) WHERE (completed_at IS NULL);
+alter table contact_erasures enable row level security;
+alter table contact_erasures force row level security;
+create policy batch_of_tenants on contact_erasures for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on contact_erasures for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_all on contact_erasures for all to waxwing_owner using true with check true;
+grant select on contact_erasures to waxwing_app;
+grant select on contact_erasures to waxwing_worker;
+grant update (completed_at) on contact_erasures to waxwing_worker;
+
+create table contact_keys (
+	tenant_id uuid not null,
+	environment wx.environment_name not null,
+	contact_index bytea not null,
+	epoch integer not null,
+	wrapped bytea not null,
+	created_at timestamp with time zone not null,
+	constraint contact_keys_pkey PRIMARY KEY (tenant_id, environment, contact_index),
+	constraint contact_keys_contact_index_check CHECK ((length(contact_index) = 32)),
+	constraint contact_keys_wrapped_check CHECK ((length(wrapped) = 64))
+);
+alter table contact_keys enable row level security;
+alter table contact_keys force row level security;
+create policy batch_of_tenants on contact_keys for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on contact_keys for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_erases on contact_keys for all to waxwing_owner using true;
+grant insert, select on contact_keys to waxwing_app;
+grant delete, insert, select on contact_keys to waxwing_worker;
+grant update (epoch, wrapped) on contact_keys to waxwing_worker;
 
 create table decisions (
 	tenant_id uuid not null,
@@ -521,6 +581,7 @@ alter table suppressions enable row level security;
 alter table suppressions force row level security;
 create policy batch_of_tenants on suppressions for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on suppressions for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_erases on suppressions for all to waxwing_owner using true with check true;
 grant insert, select on suppressions to waxwing_app;
 grant insert, select on suppressions to waxwing_worker;
 grant update (ended_at, ended_reason) on suppressions to waxwing_app;
@@ -659,10 +720,18 @@ grant update (status, failing_since, updated_at) on webhook_endpoints to waxwing
 
 -- Functions (their bodies are in the migrations)
 
+create function wx.add_tenant_key(which uuid, new_epoch integer, new_wrapped bytea, at timestamp with time zone)
+	returns void
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.add_tenant_key(uuid,integer,bytea,timestamp with time zone) to waxwing_worker;
 create function wx.checkpoints_to_note(most integer)
 	returns TABLE(tenant_id uuid, epoch integer, size bigint, root bytea)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.checkpoints_to_note(integer) to waxwing_worker;
+create function wx.contact_epochs_behind(tenants uuid[], oldest integer[])
+	returns TABLE(tenant_id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.contact_epochs_behind(uuid[],integer[]) to waxwing_worker;
 create function wx.create_operator_key(new_id uuid, hash bytea, at timestamp with time zone)
 	returns void
 	language sql volatile security definer set search_path=public, wx;
@@ -684,6 +753,18 @@ create function wx.environment()
 	language plpgsql stable;
 grant execute on function wx.environment() to waxwing_app;
 grant execute on function wx.environment() to waxwing_worker;
+create function wx.erase_contact(erasure uuid, index bytea, of_epoch integer, at timestamp with time zone)
+	returns void
+	language plpgsql volatile security definer set search_path=public, wx;
+grant execute on function wx.erase_contact(uuid,bytea,integer,timestamp with time zone) to waxwing_app;
+create function wx.erasures_missing(tenants uuid[], ids uuid[])
+	returns TABLE(id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.erasures_missing(uuid[],uuid[]) to waxwing_worker;
+create function wx.erasures_waiting(most integer)
+	returns TABLE(tenant_id uuid, oldest timestamp with time zone, waiting integer)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.erasures_waiting(integer) to waxwing_worker;
 create function wx.expired_after(in_route uuid, at timestamp with time zone, look integer, after_class smallint, after_tenant uuid, after_due timestamp with time zone, after_message uuid)
 	returns TABLE(tenant_id uuid, message_id uuid, environment text, class smallint, due_at timestamp with time zone, expired boolean)
 	language sql stable security definer set search_path=public, wx;
@@ -709,6 +790,11 @@ create function wx.first_id(at timestamp with time zone)
 	language sql immutable;
 grant execute on function wx.first_id(timestamp with time zone) to waxwing_app;
 grant execute on function wx.first_id(timestamp with time zone) to waxwing_worker;
+create function wx.keys_of_tenants(ids uuid[])
+	returns TABLE(tenant_id uuid, epoch integer, wrapped bytea, created_at timestamp with time zone, contact_epoch integer)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.keys_of_tenants(uuid[]) to waxwing_app;
+grant execute on function wx.keys_of_tenants(uuid[]) to waxwing_worker;
 create function wx.lane_tenants(in_route uuid, in_class smallint, at timestamp with time zone, most integer)
 	returns SETOF uuid
 	language plpgsql stable security definer set search_path=public, wx;
@@ -784,10 +870,19 @@ create function wx.rematch_parked(most integer)
 	returns TABLE(route_id uuid, carrier_id text, state smallint, error_code text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.rematch_parked(integer) to waxwing_worker;
+create function wx.rewrap_tenant_key(which uuid, of_epoch integer, was bytea, now_wrapped bytea)
+	returns integer
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.rewrap_tenant_key(uuid,integer,bytea,bytea) to waxwing_worker;
 create function wx.save_route(new_id uuid, env text, new_countries text[], new_priority integer, config bytea, at timestamp with time zone)
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.save_route(uuid,text,text[],integer,bytea,timestamp with time zone) to waxwing_app;
+create function wx.set_contact_epoch(which uuid, next integer, at timestamp with time zone)
+	returns void
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.set_contact_epoch(uuid,integer,timestamp with time zone) to waxwing_app;
+grant execute on function wx.set_contact_epoch(uuid,integer,timestamp with time zone) to waxwing_worker;
 create function wx.stranded_entries(most integer)
 	returns TABLE(tenant_id uuid, message_id uuid, environment text, route_id uuid, country text, due_at timestamp with time zone, expires_at timestamp with time zone, attempt smallint, possible_duplicate boolean, abandoned boolean)
 	language sql stable security definer set search_path=public, wx;
@@ -801,6 +896,10 @@ create function wx.tenant()
 	language plpgsql stable;
 grant execute on function wx.tenant() to waxwing_app;
 grant execute on function wx.tenant() to waxwing_worker;
+create function wx.tenant_keys_after(after_tenant uuid, after_epoch integer, most integer)
+	returns TABLE(tenant_id uuid, epoch integer, wrapped bytea, created_at timestamp with time zone)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.tenant_keys_after(uuid,integer,integer) to waxwing_worker;
 create function wx.tenant_keys_of(ids uuid[])
 	returns TABLE(tenant_id uuid, epoch integer, wrapped bytea)
 	language sql stable security definer set search_path=public, wx;

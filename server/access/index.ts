@@ -15,6 +15,7 @@ export {
 	createAuthenticator,
 } from "./authenticate.ts";
 export type { AccessRouteParts } from "./key-routes.ts";
+export { type RootKeyRouteParts, rootKeyRoutes } from "./root-key-routes.ts";
 export { accessRoutes } from "./routes.ts";
 export { everyScope, operatorScope, type TenantScope, tenantScopes } from "./scopes.ts";
 export { keysStillValid } from "./store.ts";

@@ -13,6 +13,7 @@ export const tenantScopes = {
 	"preferences:write": "Record statements of consent.",
 	"suppressions:read": "Read whom messages must not reach.",
 	"suppressions:write": "Add and end suppressions.",
+	"contacts:erase": "Erase people, and read the certificates of it.",
 	"senders:read": "Read sender identities.",
 	"senders:write": "Register and retire sender identities.",
 	"settings:read": "Read the tenant's settings.",

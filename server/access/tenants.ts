@@ -47,15 +47,15 @@ export async function createTenant(
 	const { db, vault, clock } = parts;
 	const { name, id = parts.ids.next() } = request;
 	const nowMs = clock.now();
-	const wrapped = vault.wrapNewTenantKey(id);
-	const nameSealed = vault.sealUnder(wrapped, namePlace(id), Buffer.from(name, "utf8"));
+	const { wrapped, seal } = await vault.makeTenantKey(id);
+	const nameSealed = seal(namePlace(id), Buffer.from(name, "utf8"));
 	const adminKey = (environment: Environment) =>
 		prepareKey(
 			parts,
 			{ tenantId: id, environment },
 			{ name: "Admin", scopes: [everyScope] },
 			nowMs,
-			(place, text) => vault.sealUnder(wrapped, place, text),
+			seal,
 		);
 	const keys = { live: adminKey("live"), test: adminKey("test") };
 	try {

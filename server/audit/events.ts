@@ -43,6 +43,7 @@ export const eventTypes = {
 	"sender.deleted": tenant("A sender identity was deleted."),
 	"settings.changed": tenant("The tenant's settings were changed."),
 	"consent.recorded": tenant("A statement of consent was recorded."),
+	"contact.erased": privileged("A person's key was destroyed."),
 	"suppression.added": tenant("A person was suppressed."),
 	"suppression.ended": tenant("A suppression was ended."),
 	"webhook.created": tenant("A webhook endpoint was created."),
@@ -65,6 +66,9 @@ export const eventTypes = {
 	"carrier_route.added": operator("A carrier route was added."),
 	"carrier_route.disabled": operator("A carrier route was disabled."),
 	"carrier_routes.read": operator("The carrier routes were read."),
+	"keys.read": operator("The state of the keys was read."),
+	"keys.rotation_asked": operator("The rotation of a key was asked for."),
+	"keys.destruction_asked": operator("The destruction of a root key was asked for."),
 	"platform_ledger.exported": operator("Entries of the platform's log were exported."),
 	"authentication.failed": system("A caller could not prove who it is.", {
 		why: "name",

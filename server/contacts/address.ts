@@ -4,7 +4,13 @@
  * is handed in.
  */
 import { Fault } from "#platform/errors.ts";
-import type { Vault } from "#vault/index.ts";
+import {
+	type ContactKey,
+	type ContactKeys,
+	type ContactRef,
+	type Vault,
+	VaultError,
+} from "#vault/index.ts";
 
 /** Reads an international number; `why` is a sentence that does not repeat it. */
 export type ReadNumber = (
@@ -28,4 +34,11 @@ export function addressIndex(
 	e164: string,
 ): Buffer {
 	return vault.index(tenantId, environment, "sms.address", e164);
+}
+
+/** The key of a contact that was ensured: it may have been erased between two statements. */
+export function requireKey(keys: ContactKeys, contact: ContactRef): ContactKey {
+	const key = keys.of(contact);
+	if (key === undefined) throw VaultError.of("erased", "the contact was erased just now");
+	return key;
 }

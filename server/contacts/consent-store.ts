@@ -7,6 +7,7 @@ import { newestFirst } from "./store.ts";
 
 export interface StatementRow {
 	readonly id: string;
+	readonly addressIndex: Buffer;
 	readonly coverage: "all" | "non_transactional";
 	readonly granted: boolean;
 	readonly consentedAt: number;
@@ -15,7 +16,6 @@ export interface StatementRow {
 }
 
 export interface NewStatement extends Omit<StatementRow, "recordedAt"> {
-	readonly addressIndex: Buffer;
 	readonly recordedAtMs: number;
 }
 
@@ -29,7 +29,7 @@ export function lockAddress(tx: Tx, scope: Scope, index: Buffer): void {
 	tx.post(lockAddressStatement, [`${scope.tenantId}/${scope.environment}/`, index]);
 }
 
-const statementColumns = `c.id, c.coverage, c.granted, c.sealed,
+const statementColumns = `c.id, c.address_index as "addressIndex", c.coverage, c.granted, c.sealed,
 	(extract(epoch from c.consented_at) * 1000)::float8 as "consentedAt",
 	(extract(epoch from c.recorded_at) * 1000)::float8 as "recordedAt"`;
 

@@ -6,8 +6,8 @@
 import type { Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { showId } from "#platform/ids.ts";
-import type { Place, Vault } from "#vault/index.ts";
-import { addressIndex } from "./address.ts";
+import type { ContactKeys, Place, Vault } from "#vault/index.ts";
+import { addressIndex, requireKey } from "./address.ts";
 import {
 	insertStatements,
 	lockAddress,
@@ -73,14 +73,18 @@ export async function recordStatement(
 		source: statement.source,
 		dated: statement.consentedAtMs !== undefined,
 	};
+	const contact = { ...scope, index };
+	const keys = await vault.contacts.ensure(tx, [contact]);
+	const place = placeOf(scope, statement.id);
 	const row = {
 		id: statement.id,
+		addressIndex: index,
 		coverage: statement.coverage,
 		granted: statement.granted,
 		consentedAt: effective,
-		sealed: vault.sealJson(placeOf(scope, statement.id), evidence),
+		sealed: vault.sealJsonFor(requireKey(keys, contact), place, evidence),
 	};
-	insertStatements(tx, scope, [{ ...row, addressIndex: index, recordedAtMs: nowMs }]);
+	insertStatements(tx, scope, [{ ...row, recordedAtMs: nowMs }]);
 	const holds = { ...row, recordedAt: nowMs };
 	return { applied: true, written: row.id, isFirst: current === undefined, holds };
 }
@@ -117,8 +121,15 @@ function placeOf(scope: Scope, row: string): Place {
 }
 
 /** A statement as the API shows it. */
-export function showPreference(vault: Vault, scope: Scope, row: StatementRow) {
-	const { address, source, dated } = vault.openJson<Evidence>(placeOf(scope, row.id), row.sealed);
+export function showPreference(
+	vault: Vault,
+	contacts: ContactKeys,
+	scope: Scope,
+	row: StatementRow,
+) {
+	const contact = contacts.of({ ...scope, index: row.addressIndex });
+	const place = placeOf(scope, row.id);
+	const { address, source, dated } = vault.openJsonFor<Evidence>(contact, place, row.sealed);
 	const effectiveAt = new Date(row.consentedAt).toISOString();
 	const recordedAt = new Date(row.recordedAt).toISOString();
 	return {

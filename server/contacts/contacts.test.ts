@@ -42,7 +42,7 @@ before(async () => {
 		await admin.run("select wx.create_tenant($1, $2, $3, now())", [
 			tenantId,
 			Buffer.from("x"),
-			vault.wrapNewTenantKey(tenantId),
+			(await vault.makeTenantKey(tenantId)).wrapped,
 		]);
 	await vault.warm([asha.tenantId, bram.tenantId]);
 	await workerVault.warm([asha.tenantId, bram.tenantId]);

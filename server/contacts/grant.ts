@@ -4,7 +4,7 @@
  * newer: who has said STOP since stays out.
  */
 import type { Scope, Tx } from "#platform/db.ts";
-import type { Vault } from "#vault/index.ts";
+import type { GroupKeys, Vault } from "#vault/index.ts";
 import { addressIndex } from "./address.ts";
 import { insertGrants } from "./grant-store.ts";
 
@@ -19,13 +19,14 @@ export interface Grant {
 	readonly consentedAtMs: number;
 }
 
-/** Records grants of one tenant's environment, in one statement; keys must be warm. */
+/** Records grants of one tenant's environment, in one statement; the contacts' keys are loaded. */
 export function recordGrants(
 	tx: Tx,
 	vault: Vault,
 	scope: Scope,
 	grants: readonly Grant[],
 	nowMs: number,
+	contacts: Pick<GroupKeys, "of">,
 ): void {
 	const newest = new Map<string, Grant>();
 	for (const grant of grants) {
@@ -33,14 +34,13 @@ export function recordGrants(
 		if (known === undefined || known.consentedAtMs < grant.consentedAtMs)
 			newest.set(grant.address, grant);
 	}
-	const rows = [...newest.values()].map(({ id, address, source, consentedAtMs }) => ({
-		id,
-		consentedAtMs,
-		addressIndex: addressIndex(vault, scope.tenantId, scope.environment, address),
-		sealed: vault.sealJson(
-			{ ...scope, table: "consent_statements", column: "sealed", row: id },
-			{ address, source, dated: true },
-		),
-	}));
+	const rows = [...newest.values()].map(({ id, address, source, consentedAtMs }) => {
+		const index = addressIndex(vault, scope.tenantId, scope.environment, address);
+		const place = { ...scope, table: "consent_statements", column: "sealed", row: id };
+		const evidence = { address, source, dated: true };
+		const contact = contacts.of({ ...scope, index });
+		const sealed = vault.sealJsonFor(contact, place, evidence);
+		return { id, consentedAtMs, addressIndex: index, sealed };
+	});
 	insertGrants(tx, scope, nowMs, rows);
 }

@@ -1,4 +1,5 @@
 export type { ReadNumber } from "./address.ts";
+export { type ErasureRouteParts, erasureRoutes } from "./erasure-routes.ts";
 export { type Grant, recordGrants } from "./grant.ts";
 export { type ContactParts, contactRoutes } from "./routes.ts";
 export { consentAmong, factKey, type IndexKey, suppressedAmong } from "./store.ts";

@@ -4,16 +4,16 @@
  */
 import { Type } from "typebox";
 import type { Clock } from "#platform/clock.ts";
-import type { Database, Scope } from "#platform/db.ts";
+import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { type Ids, readId, showId } from "#platform/ids.ts";
 import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
-import type { Vault } from "#vault/index.ts";
+import type { ContactKeys, Vault } from "#vault/index.ts";
 import { addressIndex, type ReadNumber, requireNumber } from "./address.ts";
 import { recordStatement, showPreference } from "./consent.ts";
-import { listCurrent } from "./consent-store.ts";
-import { findSuppression, listSuppressions } from "./store.ts";
+import { listCurrent, type StatementRow } from "./consent-store.ts";
+import { findSuppression, listSuppressions, type SuppressionRow } from "./store.ts";
 import { liftManually, reasonNamed, showSuppression, suppressManually } from "./suppression.ts";
 
 export interface ContactParts {
@@ -77,12 +77,27 @@ function listPreferences({ db, vault, readNumber }: ContactParts): Route {
 			await vault.warm([scope.tenantId]);
 			const page = readPage("cns", query);
 			const index = indexOf(vault, scope, readNumber, "query.handle", query.handle);
-			const rows = await db.inTenant(scope, (tx) => listCurrent(tx, scope, index, page));
-			const body = showPage("cns", page, rows, (row) => showPreference(vault, scope, row));
+			const { rows, contacts } = await db.inTenant(scope, async (tx) =>
+				withContacts(vault, tx, scope, await listCurrent(tx, scope, index, page)),
+			);
+			const show = (row: StatementRow) => showPreference(vault, contacts, scope, row);
+			const body = showPage("cns", page, rows, show);
 			return { status: 200, body };
 		},
 	});
 }
+
+const stated = Type.Object(
+	{
+		handle: number,
+		channel: Type.Literal("sms"),
+		status: Type.Union([Type.Literal("granted"), Type.Literal("revoked")]),
+		coverage: Type.Optional(coverage),
+		source: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
+		consented_at: Type.Optional(moment),
+	},
+	{ additionalProperties: false },
+);
 
 function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 	const schema = Type.Object({
@@ -101,17 +116,7 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 		permission: "preferences:write",
 		idempotency: "stored",
 		audited: "consent.recorded",
-		body: Type.Object(
-			{
-				handle: number,
-				channel: Type.Literal("sms"),
-				status: Type.Union([Type.Literal("granted"), Type.Literal("revoked")]),
-				coverage: Type.Optional(coverage),
-				source: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
-				consented_at: Type.Optional(moment),
-			},
-			{ additionalProperties: false },
-		),
+		body: stated,
 		answers: {
 			200: { description: "The person had stated something before.", schema },
 			201: { description: "The person's first statement.", schema },
@@ -126,20 +131,21 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 				source: body.source ?? null,
 				consentedAtMs: readMoment("consented_at", body.consented_at),
 			} as const;
-			const { applied, written, isFirst, holds } = await db.inTenant(scope, async (tx) => {
-				const done = await recordStatement(tx, vault, scope, statement, clock.now());
+			const { recorded, contacts } = await db.inTenant(scope, async (tx) => {
+				const recorded = await recordStatement(tx, vault, scope, statement, clock.now());
 				// The number is in the statement's own row; here its id is enough.
-				const targets = [showId("cns", done.written ?? done.holds.id)];
+				const targets = [showId("cns", recorded.written ?? recorded.holds.id)];
 				const detail = { status: body.status, coverage: statement.coverage };
 				await audit.record(tx, { targets, detail });
-				return done;
+				return { recorded, ...(await withContacts(vault, tx, scope, [recorded.holds])) };
 			});
+			const { applied, written, isFirst, holds } = recorded;
 			return {
 				status: isFirst ? 201 : 200,
 				body: {
 					applied,
 					transition_id: written === undefined ? null : showId("cns", written),
-					preference: showPreference(vault, scope, holds),
+					preference: showPreference(vault, contacts, scope, holds),
 				},
 			};
 		},
@@ -201,10 +207,12 @@ function listSuppressed({ db, vault, readNumber }: ContactParts): Route {
 			const page = readPage("sup", query);
 			const index = indexOf(vault, scope, readNumber, "query.destination", query.destination);
 			const reason = query.reason === undefined ? undefined : reasonNamed(query.reason);
-			const rows = await db.inTenant(scope, (tx) =>
-				listSuppressions(tx, scope, { index, reason }, page),
-			);
-			const body = showPage("sup", page, rows, (row) => showSuppression(vault, scope, row));
+			const { rows, contacts } = await db.inTenant(scope, async (tx) => {
+				const rows = await listSuppressions(tx, scope, { index, reason }, page);
+				return withContacts(vault, tx, scope, rows);
+			});
+			const show = (row: SuppressionRow) => showSuppression(vault, contacts, scope, row);
+			const body = showPage("sup", page, rows, show);
 			return { status: 200, body };
 		},
 	});
@@ -239,16 +247,17 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			const index = addressIndex(vault, scope.tenantId, scope.environment, address);
 			const { originator = null } = body;
 			const request = { ...scope, id: ids.next(), address, originator, atMs: clock.now() };
-			const { isNew, row } = await db.inTenant(scope, async (tx) => {
+			const { isNew, rows, contacts } = await db.inTenant(scope, async (tx) => {
 				const { isNew } = await suppressManually(tx, vault, request);
 				const page = { after: undefined, before: undefined, limit: 1 };
-				const [row] = await listSuppressions(tx, scope, { index, reason: "manual" }, page);
-				await audit.record(tx, { targets: row === undefined ? [] : [showId("sup", row.id)] });
-				return { isNew, row };
+				const rows = await listSuppressions(tx, scope, { index, reason: "manual" }, page);
+				await audit.record(tx, { targets: rows.map((row) => showId("sup", row.id)) });
+				return { isNew, ...(await withContacts(vault, tx, scope, rows)) };
 			});
+			const [row] = rows;
 			// Ended by somebody else between our two statements: what the caller wanted did not last.
 			if (row === undefined) throw Fault.of("conflict");
-			return { status: isNew ? 201 : 200, body: showSuppression(vault, scope, row) };
+			return { status: isNew ? 201 : 200, body: showSuppression(vault, contacts, scope, row) };
 		},
 	});
 }
@@ -273,9 +282,13 @@ function readSuppression({ db, vault }: ContactParts): Route {
 		async handle({ scope, params }) {
 			await vault.warm([scope.tenantId]);
 			const id = requireId(params.id);
-			const row = await db.inTenant(scope, (tx) => findSuppression(tx, scope, id));
+			const { rows, contacts } = await db.inTenant(scope, async (tx) => {
+				const row = await findSuppression(tx, scope, id);
+				return withContacts(vault, tx, scope, row === undefined ? [] : [row]);
+			});
+			const [row] = rows;
 			if (row === undefined) throw Fault.of("not_found");
-			return { status: 200, body: showSuppression(vault, scope, row) };
+			return { status: 200, body: showSuppression(vault, contacts, scope, row) };
 		},
 	});
 }
@@ -302,6 +315,17 @@ function lift({ db, clock }: ContactParts): Route {
 			return { status: 204 };
 		},
 	});
+}
+
+/** Rows with the keys of the people they are about. */
+async function withContacts<R extends { readonly addressIndex: Buffer }>(
+	vault: Vault,
+	tx: Tx,
+	scope: Scope,
+	rows: readonly R[],
+): Promise<{ readonly rows: readonly R[]; readonly contacts: ContactKeys }> {
+	const people = rows.map(({ addressIndex: index }) => ({ ...scope, index }));
+	return { rows, contacts: await vault.contacts.load(tx, people) };
 }
 
 function requireId(shown: string): string {

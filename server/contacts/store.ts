@@ -97,6 +97,7 @@ export type SuppressionReason = "stop" | "manual" | "complaint";
 
 export interface SuppressionRow {
 	readonly id: string;
+	readonly addressIndex: Buffer;
 	readonly addressSealed: Buffer;
 	readonly reason: SuppressionReason;
 	readonly createdAt: number;
@@ -155,7 +156,7 @@ export async function endByStart(
 	return (await tx.query<{ id: string }>(endByStartStatement, values)).map(({ id }) => id);
 }
 
-const suppressionColumns = `id, address_sealed as "addressSealed", reason,
+const suppressionColumns = `id, address_index as "addressIndex", address_sealed as "addressSealed", reason,
 	(extract(epoch from created_at) * 1000)::float8 as "createdAt",
 	(extract(epoch from ended_at) * 1000)::float8 as "endedAt", ended_reason as "endedReason"`;
 

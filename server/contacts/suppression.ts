@@ -6,8 +6,14 @@
 import type { Environment, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { showId } from "#platform/ids.ts";
-import type { Place, Vault } from "#vault/index.ts";
-import { addressIndex } from "./address.ts";
+import {
+	type ContactKeys,
+	type ContactRef,
+	type Place,
+	type Vault,
+	VaultError,
+} from "#vault/index.ts";
+import { addressIndex, requireKey } from "./address.ts";
 import {
 	endByStart,
 	endManually,
@@ -39,10 +45,15 @@ interface SealedAddress {
  * Suppresses these people, in the caller's transaction (role worker or app; warm keys). Repeating it
  * changes nothing. Returns the ids of the suppressions that are new, unprefixed.
  */
-export function recordStops(tx: Tx, vault: Vault, stops: readonly Keyword[]): Promise<string[]> {
+export async function recordStops(
+	tx: Tx,
+	vault: Vault,
+	stops: readonly Keyword[],
+): Promise<string[]> {
+	const rows = await sealed(tx, vault, stops);
 	return insertSuppressions(
 		tx,
-		stops.map((stop) => ({ ...sealed(vault, stop), reason: "stop" as const })),
+		rows.map((row) => ({ ...row, reason: "stop" as const })),
 	);
 }
 
@@ -70,20 +81,28 @@ export async function suppressManually(
 	vault: Vault,
 	request: Keyword,
 ): Promise<{ readonly isNew: boolean }> {
-	const rows = [{ ...sealed(vault, request), reason: "manual" as const }];
-	return { isNew: (await insertSuppressions(tx, rows)).length > 0 };
+	const rows = await sealed(tx, vault, [request]);
+	const inserted = await insertSuppressions(
+		tx,
+		rows.map((row) => ({ ...row, reason: "manual" as const })),
+	);
+	return { isNew: inserted.length > 0 };
 }
 
-function sealed(vault: Vault, { tenantId, environment, id, address, originator, atMs }: Keyword) {
-	const content: SealedAddress = { address, originator };
-	return {
+async function sealed(tx: Tx, vault: Vault, keywords: readonly Keyword[]) {
+	const people = keywords.map(({ tenantId, environment, address }) => ({
 		tenantId,
 		environment,
-		id,
-		atMs,
 		index: addressIndex(vault, tenantId, environment, address),
-		addressSealed: vault.sealJson(placeOf({ tenantId, environment }, id), content),
-	};
+	}));
+	const keys = await vault.contacts.ensure(tx, people);
+	return keywords.map(({ tenantId, environment, id, address, originator, atMs }, i) => {
+		const contact = people[i] as ContactRef;
+		const content: SealedAddress = { address, originator };
+		const place = placeOf({ tenantId, environment }, id);
+		const addressSealed = vault.sealJsonFor(requireKey(keys, contact), place, content);
+		return { ...contact, id, atMs, addressSealed };
+	});
 }
 
 function placeOf(scope: Scope, row: string): Place {
@@ -116,12 +135,32 @@ export function reasonNamed(shown: string): SuppressionRow["reason"] | undefined
 	return undefined;
 }
 
+/** In place of a number whose owner was erased: the suppression stays in force. */
+const erased: SealedAddress = { address: "**ERASED**", originator: null };
+
+function addressOf(
+	vault: Vault,
+	contacts: ContactKeys,
+	scope: Scope,
+	row: SuppressionRow,
+): SealedAddress {
+	const contact = contacts.of({ ...scope, index: row.addressIndex });
+	try {
+		return vault.openJsonFor(contact, placeOf(scope, row.id), row.addressSealed);
+	} catch (error) {
+		if (error instanceof VaultError && error.reason === "erased") return erased;
+		throw error;
+	}
+}
+
 /** A suppression as the API shows it. */
-export function showSuppression(vault: Vault, scope: Scope, row: SuppressionRow) {
-	const { address, originator } = vault.openJson<SealedAddress>(
-		placeOf(scope, row.id),
-		row.addressSealed,
-	);
+export function showSuppression(
+	vault: Vault,
+	contacts: ContactKeys,
+	scope: Scope,
+	row: SuppressionRow,
+) {
+	const { address, originator } = addressOf(vault, contacts, scope, row);
 	const createdAt = new Date(row.createdAt).toISOString();
 	const endedAt = row.endedAt === null ? null : new Date(row.endedAt).toISOString();
 	return {

@@ -10,11 +10,11 @@ import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import { type Outcome, screen } from "#policy/index.ts";
-import type { Vault } from "#vault/index.ts";
+import { type GroupKeys, lostToAnother, type Vault } from "#vault/index.ts";
 import type { Draft } from "./draft.ts";
 import { gatherFacts, type Known } from "./facts.ts";
 import type { Handover, HandoverPlan } from "./handover.ts";
-import { type Prepared, prepare, type SenderIndexes } from "./prepare.ts";
+import { contactOf, type Prepared, placeOf, prepare, type SenderIndexes } from "./prepare.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal, type MessageErrorCode, numberOfError, states } from "./state.ts";
 import * as store from "./store.ts";
@@ -78,17 +78,30 @@ export async function acceptGroup(
 	const work: Work[] = [];
 	for (const request of requests)
 		work.push({ request, prepared: await prepareAll(parts, request, nowMs), answer: undefined });
-	const plan = handover?.();
-	try {
-		await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
-			write(parts, tx, groupByScope(work), nowMs, plan),
-		);
-	} catch (error) {
-		plan?.cancel();
-		throw error;
+	for (let tries = 1; ; tries++) {
+		const plan = handover?.();
+		const contacts = vault.contacts.group();
+		try {
+			await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
+				write({ ...parts, contacts }, tx, groupByScope(work), nowMs, plan),
+			);
+		} catch (error) {
+			plan?.cancel();
+			if (tries < triesMax && lostToAnother(error)) continue;
+			throw error;
+		}
+		plan?.commit();
+		contacts.committed();
+		break;
 	}
-	plan?.commit();
 	return work.map((one) => one.answer ?? { kind: "fault", fault: Fault.of("internal") });
+}
+
+/** A commit is tried so often when others make the same contacts' keys at the same time. */
+const triesMax = 3;
+
+interface WriteParts extends AcceptParts {
+	readonly contacts: GroupKeys;
 }
 
 /** Messages prepared in one turn of the event loop: a large batch must not hold up a one-time code. */
@@ -109,7 +122,7 @@ async function prepareAll(
 }
 
 async function write(
-	parts: AcceptParts,
+	parts: WriteParts,
 	tx: Tx,
 	groups: readonly Work[][],
 	nowMs: number,
@@ -143,13 +156,24 @@ interface Answers {
 
 /** Every query is sent before the first answer is awaited: one round trip for the whole group. */
 async function ask(
-	parts: AcceptParts,
+	parts: WriteParts,
 	tx: Tx,
 	group: readonly Work[],
 	nowMs: number,
 ): Promise<Answers> {
 	const scope = scopeOf(group);
-	recordGrants(tx, parts.vault, scope, grantsOf(parts, group), nowMs);
+	const { contacts } = parts;
+	const grants = grantsOf(parts, group);
+	const recipients = group.flatMap(({ prepared }) =>
+		prepared.map(({ row }) => contactOf(scope, row.addressIndex)),
+	);
+	const loading = contacts.load(tx, recipients);
+	if (grants.length > 0) {
+		// Evidence is sealed before it goes on record, and goes on record before anything is judged.
+		await loading;
+		recordGrants(tx, parts.vault, scope, grants, nowMs, contacts);
+		contacts.store(tx);
+	}
 	const claims = group.flatMap(({ request, prepared }) =>
 		request.idempotency === undefined
 			? []
@@ -169,6 +193,7 @@ async function ask(
 			tx,
 			group.flatMap(({ prepared }) => prepared.map((one) => one.subject)),
 		),
+		loading,
 	]);
 	return { newKeys, knownKeys, validKeyIds, known: gathered };
 }
@@ -244,7 +269,7 @@ interface Rows {
 }
 
 function record(
-	parts: AcceptParts,
+	parts: WriteParts,
 	tx: Tx,
 	scope: Scope,
 	judged: readonly { work: Work; messages: Judged[] }[],
@@ -256,21 +281,25 @@ function record(
 		const accepted = messages.map((one) => recordOne(parts, scope, one, nowMs, plan, rows));
 		work.answer = { kind: "accepted", messages: accepted, atMs: nowMs };
 	}
+	parts.contacts.store(tx);
 	const outbox = { id: parts.ids.next(), events: rows.events };
 	store.insertJudged(tx, scope, nowMs, rows.messages, plan?.lease, outbox);
 	applyTransitions(tx, nowMs, rows.refused);
 }
 
 function recordOne(
-	parts: AcceptParts,
+	parts: WriteParts,
 	scope: Scope,
 	{ prepared, known, outcome }: Judged,
 	nowMs: number,
 	plan: HandoverPlan | undefined,
 	rows: Rows,
 ): Accepted {
-	const { row, draft } = prepared;
-	const { id } = row;
+	const { draft } = prepared;
+	const { id } = prepared.row;
+	const contact = parts.contacts.of(contactOf(scope, prepared.row.addressIndex));
+	const sealed = parts.vault.sealJsonFor(contact, placeOf(scope, id), prepared.contents);
+	const row = { ...prepared.row, sealed };
 	const { ruleset, verdicts } = outcome;
 	const candidates =
 		outcome.kind === "refused" ? [] : parts.router.candidates(scope.environment, draft.country);

@@ -8,7 +8,13 @@ import type { Clock } from "#platform/clock.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import { type Clearance, recall } from "#policy/index.ts";
-import { type Vault, VaultError } from "#vault/index.ts";
+import {
+	type ContactKeys,
+	type ContactRef,
+	type Vault,
+	VaultError,
+	type VaultReason,
+} from "#vault/index.ts";
 import { batchMax, leaseMs } from "./handover.ts";
 import * as store from "./lane-store.ts";
 import type { Lanes } from "./lanes.ts";
@@ -66,19 +72,20 @@ export async function claimLane(
 	const pairs = leased.flatMap((one) =>
 		one.entries.map((entry) => [one.request.tenantId, entry.message_id] as const),
 	);
-	const loaded = await parts.worker.inTenants(tenants, (tx) =>
-		store.loadMessages(
+	const { loaded, contacts } = await parts.worker.inTenants(tenants, async (tx) => {
+		const loaded = await store.loadMessages(
 			tx,
 			pairs.map(([tenantId]) => tenantId),
 			pairs.map(([, id]) => id),
-		),
-	);
+		);
+		return { loaded, contacts: await parts.vault.contacts.load(tx, loaded.map(recipientOf)) };
+	});
 	const byId = new Map(loaded.map((message) => [message.id, message]));
 	for (const { request, entries } of leased) {
 		// Opening a batch takes milliseconds: whoever sends a one-time code meanwhile comes in between.
 		await new Promise<void>((resolve) => void setImmediate(resolve));
 		const parcels = entries.flatMap(
-			(entry) => openParcel(parts, request, entry, byId.get(entry.message_id)) ?? [],
+			(entry) => openParcel(parts, contacts, request, entry, byId.get(entry.message_id)) ?? [],
 		);
 		if (parcels.length > 0)
 			parts.lanes.push({
@@ -137,8 +144,13 @@ async function lease(
 	return leased;
 }
 
+function recipientOf(row: store.LoadedMessage): ContactRef {
+	return { tenantId: row.tenant_id, environment: row.environment, index: row.address_index };
+}
+
 function openParcel(
 	parts: ClaimParts,
+	contacts: ContactKeys,
 	request: store.LeaseRequest,
 	entry: store.LeasedEntry,
 	row: store.LoadedMessage | undefined,
@@ -146,7 +158,8 @@ function openParcel(
 	try {
 		if (row === undefined) throw new Error("the message of a lane entry is missing");
 		const scope = { tenantId: row.tenant_id, environment: row.environment };
-		const [to, from, text, , , entityId] = parts.vault.openJson<Sealed>(
+		const [to, from, text, , , entityId] = parts.vault.openJsonFor<Sealed>(
+			contacts.of(recipientOf(row)),
 			placeOf(scope, row.id),
 			row.sealed,
 		);
@@ -187,12 +200,12 @@ function openParcel(
 
 class NotAuthentic extends Error {}
 
-/** As opposed to a key that is not at hand: that may pass, and the entry is leased again. */
+const mayPass: ReadonlySet<VaultReason> = new Set(["not_warm", "unknown_key", "keys_away"]);
+
+/** Also when the recipient was erased: nobody can read what was to be sent. As opposed to a key that is not at hand: that may pass, and the entry is leased again. */
 function isTampered(error: unknown): boolean {
 	if (error instanceof NotAuthentic) return true;
-	return (
-		error instanceof VaultError && error.reason !== "not_warm" && error.reason !== "unknown_key"
-	);
+	return error instanceof VaultError && !mayPass.has(error.reason);
 }
 
 function reject(parts: ClaimParts, request: store.LeaseRequest, row: store.LoadedMessage): void {

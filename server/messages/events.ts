@@ -6,8 +6,8 @@ import type { Database, Scope } from "#platform/db.ts";
 import { showId } from "#platform/ids.ts";
 import type { Vault } from "#vault/index.ts";
 import type { Sealed } from "./parcel.ts";
-import { placeOf } from "./prepare.ts";
-import { messagePrefix, renderError } from "./render.ts";
+import { contactOf } from "./prepare.ts";
+import { messagePrefix, openContents, renderError } from "./render.ts";
 import { stateOfRank, states } from "./state.ts";
 import { eventsByIds, messagesByIds, type StoredEvent, type StoredMessage } from "./read-store.ts";
 
@@ -32,8 +32,8 @@ export async function renderEvents(
 	refs: readonly EventRef[],
 ): Promise<Map<string, EventPayload>> {
 	await parts.vault.warm([scope.tenantId]);
-	const [messages, events] = await parts.db.inTenant(scope, (tx) =>
-		Promise.all([
+	const [messages, events, contacts] = await parts.db.inTenant(scope, async (tx) => {
+		const [messages, events] = await Promise.all([
 			messagesByIds(tx, scope, [...new Set(refs.map(([messageId]) => messageId))]),
 			eventsByIds(
 				tx,
@@ -41,30 +41,33 @@ export async function renderEvents(
 				refs.map(([messageId]) => messageId),
 				refs.map(([, eventId]) => eventId),
 			),
-		]),
-	);
+		]);
+		const people = messages.map((row) => contactOf(scope, row.address_index));
+		return [messages, events, await parts.vault.contacts.load(tx, people)] as const;
+	});
 	const messageById = new Map(messages.map((message) => [message.id, message]));
 	const eventById = new Map(events.map((event) => [event.id, event]));
 	const payloads = new Map<string, EventPayload>();
 	for (const ref of refs) {
 		const message = messageById.get(ref[0]);
-		if (message !== undefined)
-			payloads.set(ref[1], renderEvent(parts.vault, scope, ref, message, eventById.get(ref[1])));
+		if (message === undefined) continue;
+		const contact = contacts.of(contactOf(scope, message.address_index));
+		const sealed = openContents(parts.vault, contact, scope, message);
+		// Of a person who was erased nothing is told any more.
+		if (sealed !== undefined)
+			payloads.set(ref[1], renderEvent(sealed, scope, ref, message, eventById.get(ref[1])));
 	}
 	return payloads;
 }
 
 function renderEvent(
-	vault: Vault,
+	sealed: Sealed,
 	scope: Scope,
 	ref: EventRef,
 	row: StoredMessage,
 	event: StoredEvent | undefined,
 ): EventPayload {
-	const [address, sender, text, tags, metadata] = vault.openJson<Sealed>(
-		placeOf(scope, row.id),
-		row.sealed,
-	);
+	const [address, sender, text, tags, metadata] = sealed;
 	const at = event?.occurred_at ?? row.created_at;
 	const data: Record<string, unknown> = {
 		sms_id: showId(messagePrefix, row.id),

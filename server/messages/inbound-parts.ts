@@ -6,7 +6,13 @@
  */
 import { join, referenceNumber } from "#channels/index.ts";
 import type { Scope, Tx } from "#platform/db.ts";
-import type { Vault } from "#vault/index.ts";
+import {
+	type ContactKey,
+	type ContactKeys,
+	type ContactRef,
+	type Vault,
+	VaultError,
+} from "#vault/index.ts";
 import { holdSets, keepParts, type NewPart, type PartSet, takeSets } from "./inbound-store.ts";
 import type { InboundText, PartOf } from "./inbound-text.ts";
 
@@ -34,9 +40,22 @@ interface HeldSet {
 	wasWhole: boolean;
 }
 
+/** What opens and seals: the people's keys are there, made if there was none. */
+export interface Opening {
+	readonly vault: Vault;
+	readonly contacts: ContactKeys;
+}
+
+/** The key of a contact that was ensured: it may have been erased between two statements. */
+export function keyOf(contacts: ContactKeys, contact: ContactRef): ContactKey {
+	const key = contacts.of(contact);
+	if (key === undefined) throw VaultError.of("erased", "the contact was erased just now");
+	return key;
+}
+
 /** The texts that are whole, in the order they became so; the parts of others are kept. */
 export async function joinParts(
-	vault: Vault,
+	opening: Opening,
 	tx: Tx,
 	texts: readonly OwnedText[],
 	nowMs: number,
@@ -54,7 +73,12 @@ export async function joinParts(
 	}
 	const whole = texts.flatMap((text) => {
 		if (text.part === undefined) return [text];
-		const joined = add(vault, sets.get(nameOf(rowOf(text, text.part))) as HeldSet, text, text.part);
+		const joined = add(
+			opening,
+			sets.get(nameOf(rowOf(text, text.part))) as HeldSet,
+			text,
+			text.part,
+		);
 		return joined === undefined ? [] : [{ ...text, text: joined }];
 	});
 	takeSets(
@@ -64,7 +88,7 @@ export async function joinParts(
 	keepParts(
 		tx,
 		nowMs,
-		all.flatMap((set) => newPartsOf(vault, set)),
+		all.flatMap((set) => newPartsOf(opening, set)),
 	);
 	return whole;
 }
@@ -90,7 +114,12 @@ function nameOf(row: PartSet): string {
 }
 
 /** Adds a part to its set; the whole text when it was the last one missing. */
-function add(vault: Vault, set: HeldSet, { text }: OwnedText, part: PartOf): string | undefined {
+function add(
+	opening: Opening,
+	set: HeldSet,
+	{ text }: OwnedText,
+	part: PartOf,
+): string | undefined {
 	const { held } = set;
 	if (!held.has(part.part)) held.set(part.part, { total: part.total, says: text });
 	const kept = [...held].filter(([, one]) => one.total === part.total);
@@ -98,7 +127,7 @@ function add(vault: Vault, set: HeldSet, { text }: OwnedText, part: PartOf): str
 	const joined = join(
 		kept.map(([number, one]) => ({
 			concatenation: { ...part, part: number },
-			text: textOf(vault, set.row, number, one),
+			text: textOf(opening, set.row, number, one),
 		})),
 	);
 	if (joined.kind === "waiting") return undefined;
@@ -108,15 +137,21 @@ function add(vault: Vault, set: HeldSet, { text }: OwnedText, part: PartOf): str
 }
 
 /** As JSON: a character cut between two parts is no UTF-8, and must be whole again when they are joined. */
-function textOf(vault: Vault, row: PartSet, number: number, { says }: HeldPart): string {
-	return typeof says === "string" ? says : vault.openJson<string>(placeOf(row, number), says);
+function textOf(opening: Opening, row: PartSet, number: number, { says }: HeldPart): string {
+	if (typeof says === "string") return says;
+	const contact = opening.contacts.of(personOf(row));
+	return opening.vault.openJsonFor<string>(contact, placeOf(row, number), says);
 }
 
-function newPartsOf(vault: Vault, { row, held }: HeldSet): NewPart[] {
+function personOf({ tenantId, environment, addressIndex }: PartSet): ContactRef {
+	return { tenantId, environment, index: addressIndex };
+}
+
+function newPartsOf({ vault, contacts }: Opening, { row, held }: HeldSet): NewPart[] {
+	const seal = (part: number, says: string): Buffer =>
+		vault.sealJsonFor(keyOf(contacts, personOf(row)), placeOf(row, part), says);
 	return [...held].flatMap(([part, { total, says }]) =>
-		typeof says === "string"
-			? [{ ...row, part, parts: total, sealed: vault.sealJson(placeOf(row, part), says) }]
-			: [],
+		typeof says === "string" ? [{ ...row, part, parts: total, sealed: seal(part, says) }] : [],
 	);
 }
 

@@ -2,7 +2,7 @@
  * SQL of inbound messages: who owns a sender, and the parts of long messages. Role waxwing_worker. Every
  * statement takes a batch of any number of tenants.
  */
-import { sql, type Tx } from "#platform/db.ts";
+import { type Environment, sql, type Tx } from "#platform/db.ts";
 
 const ownersStatement = sql(
 	"inbound.owners",
@@ -20,7 +20,7 @@ export function findOwners(
 /** The parts that one person sent to one sender under one reference. */
 export interface PartSet {
 	readonly tenantId: string;
-	readonly environment: string;
+	readonly environment: Environment;
 	readonly addressIndex: Buffer;
 	readonly senderIndex: Buffer;
 	readonly reference: number;

@@ -8,13 +8,13 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope, Tx } from "#platform/db.ts";
 import type { Ids } from "#platform/ids.ts";
 import { ownerKey } from "#templates/index.ts";
-import type { Vault } from "#vault/index.ts";
-import { joinParts, type OwnedText } from "./inbound-parts.ts";
+import type { ContactKeys, Vault } from "#vault/index.ts";
+import { joinParts, keyOf, type OwnedText } from "./inbound-parts.ts";
 import { findOwners } from "./inbound-store.ts";
 import type { InboundText } from "./inbound-text.ts";
 import { wordsOf } from "./inbound-words.ts";
 import type { Sealed } from "./parcel.ts";
-import { placeOf } from "./prepare.ts";
+import { contactOf, placeOf } from "./prepare.ts";
 import { states } from "./state.ts";
 import { insertInbound, type NewMessage } from "./store.ts";
 import { applyTransitions } from "./transition-store.ts";
@@ -100,7 +100,9 @@ function own(
 async function writeOwned(parts: WriteParts, tx: Tx, owned: readonly OwnedText[]): Promise<number> {
 	const { vault, ids } = parts;
 	const nowMs = parts.clock.now();
-	const whole = await joinParts(vault, tx, owned, nowMs);
+	const people = owned.map((text) => contactOf(text.scope, text.addressIndex));
+	const contacts = await vault.contacts.ensure(tx, people);
+	const whole = await joinParts({ vault, contacts }, tx, owned, nowMs);
 	const words = wordsOf(
 		whole.map(({ scope, address, sender, text }) => ({
 			text,
@@ -110,19 +112,20 @@ async function writeOwned(parts: WriteParts, tx: Tx, owned: readonly OwnedText[]
 	await recordStarts(tx, vault, words.startsBefore);
 	await recordStops(tx, vault, words.stops);
 	await recordStarts(tx, vault, words.startsAfter);
-	insertAll(parts, tx, whole, nowMs);
+	insertAll(parts, contacts, tx, whole, nowMs);
 	return whole.length;
 }
 
 function insertAll(
 	{ vault, ids }: WriteParts,
+	contacts: ContactKeys,
 	tx: Tx,
 	whole: readonly OwnedText[],
 	nowMs: number,
 ): void {
 	const rows = whole.map((text) => ({
 		scope: text.scope,
-		row: rowOf(vault, ids.next(), text, nowMs),
+		row: rowOf(vault, contacts, ids.next(), text, nowMs),
 	}));
 	const scopes = Map.groupBy(rows, ({ scope }) => `${scope.tenantId}/${scope.environment}`);
 	for (const some of scopes.values())
@@ -148,14 +151,21 @@ function insertAll(
 	);
 }
 
-function rowOf(vault: Vault, id: string, text: OwnedText, nowMs: number): NewMessage {
+function rowOf(
+	vault: Vault,
+	contacts: ContactKeys,
+	id: string,
+	text: OwnedText,
+	nowMs: number,
+): NewMessage {
+	const contact = keyOf(contacts, contactOf(text.scope, text.addressIndex));
 	const contents: Sealed = [text.address, text.sender, text.text, null, null, null, false];
 	return {
 		id,
 		class: 2,
 		addressIndex: text.addressIndex,
 		senderIndex: text.senderIndex,
-		sealed: vault.sealJson(placeOf(text.scope, id), contents),
+		sealed: vault.sealJsonFor(contact, placeOf(text.scope, id), contents),
 		encoding: text.encoding === "UCS2" ? 1 : 0,
 		segments: text.part?.total ?? 1,
 		characters: [...text.text].length,

@@ -35,7 +35,7 @@ before(async () => {
 		await admin.run("select wx.create_tenant($1, $2, $3, now())", [
 			tenantId,
 			Buffer.from("x"),
-			vault.wrapNewTenantKey(tenantId),
+			(await vault.makeTenantKey(tenantId)).wrapped,
 		]);
 	await vault.warm([asha.tenantId, bram.tenantId]);
 	await workerVault.warm([asha.tenantId, bram.tenantId]);
@@ -157,19 +157,29 @@ async function storedOf(...people: readonly string[]): Promise<StoredText[]> {
 		tenant_id: string;
 		environment: "live" | "test";
 		id: string;
+		index: Buffer;
 		sealed: Buffer;
 		segments: number;
 		status: number;
 		events: number;
 	}>(
-		`select tenant_id, environment, id, sealed, segments, status,
+		`select tenant_id, environment, id, address_index as index, sealed, segments, status,
 			(select count(*)::integer from message_events e where e.message_id = m.id) as events
 		from messages m left join message_states s using (tenant_id, environment) where m.inbound and s.message_id = m.id order by id`,
 	);
+	const contacts = rows.map((row) => ({ ...row, tenantId: row.tenant_id }));
+	const tenants = [asha.tenantId, ...new Set(rows.map((row) => row.tenant_id))];
+	await workerVault.warm(tenants);
+	const keys = await worker.inTenants(tenants, (tx) => workerVault.contacts.load(tx, contacts));
 	return rows
-		.map(({ tenant_id: tenantId, environment, id, sealed, ...rest }) => {
+		.map(({ tenant_id: tenantId, environment, id, index, sealed, ...rest }) => {
 			const scope = { tenantId, environment };
-			const [person, sender, text] = workerVault.openJson<Sealed>(placeOf(scope, id), sealed);
+			const key = keys.of({ ...scope, index });
+			const [person, sender, text] = workerVault.openJsonFor<Sealed>(
+				key,
+				placeOf(scope, id),
+				sealed,
+			);
 			return { scope, person, sender, text, ...rest };
 		})
 		.filter(({ person }) => people.includes(person));
@@ -213,8 +223,8 @@ test("300 texts at once are two batches' work, each with its owner", async () =>
 	assert.equal(inbound.waiting(), 0);
 	// A batch: who owns what, then the writing.
 	assert.equal(inbound.counts.transactions, 4);
-	// A batch: owners in two environments, messages of three scopes, their states.
-	assert.equal(inbound.counts.statements, 2 * (2 + 3 + 1));
+	// A batch: owners in two environments, people's keys found and made, messages of three scopes, their states.
+	assert.equal(inbound.counts.statements, 2 * (2 + 2 + 3 + 1));
 	const stored = await storedOf(...people);
 	assert.deepEqual(
 		stored.map(({ person, text }) => [person, text]),
@@ -416,8 +426,8 @@ test("a long message whose parts are all in one batch is written as one message,
 		(await storedOf(person)).map(({ text, segments }) => [text, segments]),
 		[["123", 3]],
 	);
-	// Owners; locks, parts; message, state.
-	assert.equal(inbound.counts.statements, 5);
+	// Owners; the key, found and made; locks, parts; message, state.
+	assert.equal(inbound.counts.statements, 7);
 	assert.equal(await partsOf(person), 0);
 });
 

@@ -4,14 +4,16 @@
 import type { Scope } from "#platform/db.ts";
 import type { Ids } from "#platform/ids.ts";
 import { classNumber } from "#policy/index.ts";
-import type { Vault } from "#vault/index.ts";
+import type { ContactRef, Vault } from "#vault/index.ts";
 import type { Draft } from "./draft.ts";
 import type { Dlt, Sealed, Subject, Tag } from "./parcel.ts";
 import type { NewMessage } from "./store.ts";
 
 export interface Prepared {
 	readonly draft: Draft;
-	readonly row: NewMessage;
+	/** But what is sealed: that needs the recipient's key. */
+	readonly row: Omit<NewMessage, "sealed">;
+	readonly contents: Sealed;
 	readonly subject: Subject;
 }
 
@@ -60,12 +62,11 @@ export function prepare(
 		draft.dlt?.entityId ?? null,
 		draft.smartEncoding,
 	];
-	const row: NewMessage = {
+	const row: Prepared["row"] = {
 		id,
 		class: classNumber(draft.class),
 		addressIndex: recipient,
 		senderIndex,
-		sealed: vault.sealJson(placeOf(scope, id), contents),
 		encoding: draft.segmented.encoding === "GSM_7BIT" ? 0 : 1,
 		segments: draft.segmented.parts.length,
 		characters: draft.characters,
@@ -91,7 +92,12 @@ export function prepare(
 		dlt: draft.dlt,
 		at: draft.scheduledAtMs ?? nowMs,
 	};
-	return { draft, row, subject };
+	return { draft, row, contents, subject };
+}
+
+/** Whose key a message's contents are sealed under: the person's, whichever way it goes. */
+export function contactOf({ tenantId, environment }: Scope, addressIndex: Buffer): ContactRef {
+	return { tenantId, environment, index: addressIndex };
 }
 
 /** Where a message's contents are sealed to. */

@@ -1,14 +1,15 @@
 /** The routes that read messages, and the one that cancels. Handlers are thin: they find rows and show them. */
 import type { Clock } from "#platform/clock.ts";
-import type { Database, Scope } from "#platform/db.ts";
+import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { type Ids, readId, showId } from "#platform/ids.ts";
 import { explain } from "#policy/index.ts";
-import type { Vault } from "#vault/index.ts";
+import type { ContactKey, ContactKeys, Vault } from "#vault/index.ts";
 import { cursorsOf, readFilter } from "./list.ts";
 import * as store from "./read-store.ts";
-import { messagePrefix, renderError, renderStored } from "./render.ts";
+import { contactOf } from "./prepare.ts";
+import { messagePrefix, openContents, renderError, renderStored } from "./render.ts";
 import * as shapes from "./schemas.ts";
 import { stateOfRank, states } from "./state.ts";
 import { takeOutOfLane } from "./store.ts";
@@ -51,18 +52,21 @@ export function listRoute(parts: ReadRouteParts): Route {
 			await parts.vault.warm([scope.tenantId]);
 			const nowMs = parts.clock.now();
 			const filter = readFilter(parts.vault, scope, query, nowMs);
-			const listed =
-				filter === undefined
-					? { rows: [], lookedTo: undefined }
-					: await parts.db.inTenant(scope, (tx) =>
-							store.listMessages(tx, scope, { ...filter, limit: filter.limit + 1 }),
-						);
+			const { listed, contacts } = await parts.db.inTenant(scope, async (tx) => {
+				const listed =
+					filter === undefined
+						? { rows: [], lookedTo: undefined }
+						: await store.listMessages(tx, scope, { ...filter, limit: filter.limit + 1 });
+				return { listed, contacts: await loadContacts(parts, tx, scope, listed.rows) };
+			});
+			const keyOf = (row: store.StoredMessage): ContactKey | undefined =>
+				contacts.of(contactOf(scope, row.address_index));
 			const page = cursorsOf(listed, query, filter?.limit ?? 0);
 			return {
 				status: 200,
 				body: {
 					...page.cursors,
-					data: page.rows.map((row) => renderStored(parts.vault, scope, row, nowMs)),
+					data: page.rows.map((row) => renderStored(parts.vault, keyOf(row), scope, row, nowMs)),
 				},
 			};
 		},
@@ -80,25 +84,49 @@ export function readRoute(parts: ReadRouteParts): Route {
 		audited: false,
 		summary: "Read a message",
 		params: shapes.messageParams,
-		answers: { 200: { description: "The message.", schema: shapes.messageSchema }, ...refusals },
+		answers: {
+			200: { description: "The message.", schema: shapes.messageSchema },
+			...refusals,
+			410: { description: "The person it was for was erased: its contents are gone." },
+		},
 		handle: async ({ scope, params }) => {
-			const row = await find(parts, scope, params.id);
-			return { status: 200, body: renderStored(parts.vault, scope, row, parts.clock.now()) };
+			const { row, contact } = await find(parts, scope, params.id);
+			if (openContents(parts.vault, contact, scope, row) === undefined)
+				throw Fault.of("contact_erased");
+			const nowMs = parts.clock.now();
+			return { status: 200, body: renderStored(parts.vault, contact, scope, row, nowMs) };
 		},
 	});
 }
 
-async function find(
-	parts: ReadRouteParts,
-	scope: Scope,
-	shown: string,
-): Promise<store.StoredMessage> {
+interface Found {
+	readonly row: store.StoredMessage;
+	/** Undefined when the contact was erased, or had no key yet. */
+	readonly contact: ContactKey | undefined;
+}
+
+async function find(parts: ReadRouteParts, scope: Scope, shown: string): Promise<Found> {
 	const id = readId(messagePrefix, shown);
 	if (id === undefined) throw notFound();
 	await parts.vault.warm([scope.tenantId]);
-	const [row] = await parts.db.inTenant(scope, (tx) => store.messagesByIds(tx, scope, [id]));
-	if (row === undefined) throw notFound();
-	return row;
+	return parts.db.inTenant(scope, async (tx) => {
+		const [row] = await store.messagesByIds(tx, scope, [id]);
+		if (row === undefined) throw notFound();
+		const contacts = await loadContacts(parts, tx, scope, [row]);
+		return { row, contact: contacts.of(contactOf(scope, row.address_index)) };
+	});
+}
+
+function loadContacts(
+	{ vault }: ReadRouteParts,
+	tx: Tx,
+	scope: Scope,
+	rows: readonly store.StoredMessage[],
+): Promise<ContactKeys> {
+	return vault.contacts.load(
+		tx,
+		rows.map((row) => contactOf(scope, row.address_index)),
+	);
 }
 
 export function eventsRoute(parts: ReadRouteParts): Route {
@@ -115,7 +143,7 @@ export function eventsRoute(parts: ReadRouteParts): Route {
 		query: shapes.eventsQuery,
 		answers: { 200: { description: "All its events.", schema: shapes.eventList }, ...refusals },
 		handle: async ({ scope, params, query }) => {
-			const row = await find(parts, scope, params.id);
+			const { row } = await find(parts, scope, params.id);
 			const events = await parts.db.inTenant(scope, (tx) => store.eventsOf(tx, scope, row.id));
 			// A rejected message was never accepted; an inbound one was received.
 			const accepted =
@@ -169,7 +197,7 @@ export function decisionRoute(parts: ReadRouteParts): Route {
 		params: shapes.messageParams,
 		answers: { 200: { description: "The verdicts.", schema: shapes.decisionSchema }, ...refusals },
 		handle: async ({ scope, params }) => {
-			const row = await find(parts, scope, params.id);
+			const { row } = await find(parts, scope, params.id);
 			if (row.inbound)
 				throw Fault.of("not_found", { message: "An inbound message is not judged." });
 			const decisions = await parts.db.inTenant(scope, (tx) =>
@@ -204,7 +232,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 			409: { description: "It is on its way or done." },
 		},
 		handle: async ({ scope, params, audit }) => {
-			const row = await find(parts, scope, params.id);
+			const { row } = await find(parts, scope, params.id);
 			const nowMs = parts.clock.now();
 			await parts.db.inTenant(scope, async (tx) => {
 				if (!(await takeOutOfLane(tx, scope, row.id))) throw Fault.of("not_cancelable");
@@ -222,15 +250,9 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 				]);
 				await audit.record(tx, { targets: [params.id] });
 			});
-			return {
-				status: 200,
-				body: renderStored(
-					parts.vault,
-					scope,
-					await find(parts, scope, params.id),
-					parts.clock.now(),
-				),
-			};
+			const now = await find(parts, scope, params.id);
+			const shown = renderStored(parts.vault, now.contact, scope, now.row, parts.clock.now());
+			return { status: 200, body: shown };
 		},
 	});
 }

@@ -11,6 +11,7 @@ export interface StoredMessage {
 	readonly inbound: boolean;
 	readonly class: number;
 	readonly sealed: Buffer;
+	readonly address_index: Buffer;
 	readonly encoding: number;
 	readonly segments: number;
 	readonly characters: number;
@@ -31,7 +32,7 @@ export interface StoredMessage {
 const isScheduled = `(m.scheduled_at >= l.due_at
 	or m.deferred_until >= l.due_at
 	or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id and d.until >= l.due_at))`;
-const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
+const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.address_index, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
 	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate,
 	case when ${isScheduled} then l.due_at end as due_at`;
 const joins = `left join message_states s on s.tenant_id = m.tenant_id and s.message_id = m.id

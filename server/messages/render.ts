@@ -5,7 +5,7 @@
 import type { Scope } from "#platform/db.ts";
 import { showId } from "#platform/ids.ts";
 import { classOfNumber } from "#policy/index.ts";
-import type { Vault } from "#vault/index.ts";
+import { type ContactKey, type Vault, VaultError } from "#vault/index.ts";
 import type { Accepted } from "./accept.ts";
 import type { Sealed } from "./parcel.ts";
 import { placeOf } from "./prepare.ts";
@@ -24,13 +24,33 @@ const sdkCategory = {
 	promotional: "marketing",
 } as const;
 
+/** What is shown in place of a text or number whose contact was erased. */
+const erased = "**ERASED**";
+const erasedContents: Sealed = [erased, erased, erased, null, null, null, false];
+
+/** The contents; undefined when the contact was erased. Throws a VaultError for anything else. */
+export function openContents(
+	vault: Pick<Vault, "openJsonFor">,
+	contact: ContactKey | undefined,
+	scope: Scope,
+	row: Pick<StoredMessage, "id" | "sealed">,
+): Sealed | undefined {
+	try {
+		return vault.openJsonFor<Sealed>(contact, placeOf(scope, row.id), row.sealed);
+	} catch (error) {
+		if (error instanceof VaultError && error.reason === "erased") return undefined;
+		throw error;
+	}
+}
+
 export function renderStored(
 	vault: Vault,
+	contact: ContactKey | undefined,
 	scope: Scope,
 	row: StoredMessage,
 	nowMs: number,
 ): Record<string, unknown> {
-	const sealed = vault.openJson<Sealed>(placeOf(scope, row.id), row.sealed);
+	const sealed = openContents(vault, contact, scope, row) ?? erasedContents;
 	const rank = rankOf(row, nowMs);
 	const common = renderCommon(row, sealed, rank);
 	return row.inbound ? common : { ...common, ...renderOutbound(row, sealed, rank) };

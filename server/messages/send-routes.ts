@@ -11,6 +11,7 @@ import type { Vault } from "#vault/index.ts";
 import { type Draft, type MessageRequest, readDraft } from "./draft.ts";
 import type { Acceptor } from "./group.ts";
 import * as store from "./read-store.ts";
+import { contactOf } from "./prepare.ts";
 import { renderAccepted, renderStored } from "./render.ts";
 import * as shapes from "./schemas.ts";
 import { errorOfNumber, states } from "./state.ts";
@@ -162,9 +163,14 @@ async function replay(
 	ids: readonly string[],
 ): Promise<Record<string, unknown>[]> {
 	await parts.vault.warm([scope.tenantId]);
-	const [rows, decisions] = await parts.db.inTenant(scope, (tx) =>
-		Promise.all([store.messagesByIds(tx, scope, ids), store.decisionsOf(tx, scope, ids)]),
-	);
+	const [rows, decisions, contacts] = await parts.db.inTenant(scope, async (tx) => {
+		const [rows, decisions] = await Promise.all([
+			store.messagesByIds(tx, scope, ids),
+			store.decisionsOf(tx, scope, ids),
+		]);
+		const people = rows.map((row) => contactOf(scope, row.address_index));
+		return [rows, decisions, await parts.vault.contacts.load(tx, people)] as const;
+	});
 	const byId = new Map(rows.map((row) => [row.id, row]));
 	return ids.flatMap((id) => {
 		const row = byId.get(id);
@@ -184,7 +190,8 @@ async function replay(
 					due_at: dueAt,
 				};
 		const outcome = rejected ? "refused" : (decision?.outcome ?? "cleared");
-		const shown = renderStored(parts.vault, scope, then, row.created_at.getTime());
+		const contact = contacts.of(contactOf(scope, row.address_index));
+		const shown = renderStored(parts.vault, contact, scope, then, row.created_at.getTime());
 		return [{ ...shown, decision: replayDecision(row, decision, outcome) }];
 	});
 }

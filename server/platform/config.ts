@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Secret } from "./hidden.ts";
 
-type Kind = "text" | "secret" | "port" | "count" | "mode" | "level" | "list" | "flag";
+type Kind = "text" | "secret" | "port" | "count" | "mode" | "level" | "list" | "flag" | "provider";
 
 interface Setting {
 	readonly kind: Kind;
@@ -47,10 +47,60 @@ export const settings = {
 		fallback: undefined,
 		says: "A PostgreSQL 15–18 of your own, as a role that may create roles. Unset: the embedded one.",
 	},
+	WAXWING_KEY_PROVIDER: {
+		kind: "provider",
+		fallback: "",
+		says: "What keeps the root key: file, env, pkcs11, transit or aws-kms. Unset: env if WAXWING_ROOT_KEY is set, else file.",
+	},
 	WAXWING_ROOT_KEY: {
 		kind: "secret",
 		fallback: undefined,
-		says: "The root key, 64 hexadecimal digits. Unset: the file root.key in the data directory, made at first start.",
+		says: "Provider env: the root key, 64 hexadecimal digits; older ones behind it, with commas between. Unset: the file root.key in the data directory, made at first start.",
+	},
+	WAXWING_ROOT_KEY_PASSPHRASE: {
+		kind: "secret",
+		fallback: undefined,
+		says: "Provider file: seals root.key (Argon2id). A file in the clear is sealed at the next start.",
+	},
+	WAXWING_KEY_URL: {
+		kind: "text",
+		fallback: undefined,
+		says: "transit: https://HOST:8200/v1/transit. aws-kms: https://kms.REGION.amazonaws.com. pkcs11: pkcs11:token=NAME;object=NAME?module-path=/path/of/module.so",
+	},
+	WAXWING_KEY_NAME: {
+		kind: "text",
+		fallback: undefined,
+		says: "transit: the key's name. aws-kms: the key's ARN.",
+	},
+	WAXWING_KEY_CREDENTIAL: {
+		kind: "secret",
+		fallback: undefined,
+		says: "transit: the token. aws-kms: ACCESS_KEY_ID:SECRET_ACCESS_KEY, and :SESSION_TOKEN. pkcs11: the user PIN.",
+	},
+	WAXWING_KEY_NETWORKS: {
+		kind: "list",
+		fallback: "",
+		says: "CIDR list of private networks in which the key service may be. Webhooks and carriers may not go there.",
+	},
+	WAXWING_KEY_CA: {
+		kind: "text",
+		fallback: undefined,
+		says: "A file with the certificates (PEM) that the key service's certificate is trusted by. Unset: the system's.",
+	},
+	WAXWING_KEY_MODULE_ENV: {
+		kind: "list",
+		fallback: "",
+		says: "pkcs11: what the module needs of the environment, NAME=value with commas between.",
+	},
+	WAXWING_KEY_ROTATION_DAYS: {
+		kind: "count",
+		fallback: "365",
+		says: "After so many days the root key and a tenant's key are due for rotation, which raises an alarm. 0: never.",
+	},
+	WAXWING_ERASURE_WINDOW_DAYS: {
+		kind: "count",
+		fallback: "7",
+		says: "Within so many days (1 to 30) after a contact was erased, no backup can be read for it either.",
 	},
 	WAXWING_DEV_SMSC: {
 		kind: "secret",
@@ -101,7 +151,7 @@ export interface Config {
 	readonly host: string;
 	readonly logLevel: string;
 	readonly databaseUrl: Secret | undefined;
-	readonly rootKey: Secret | undefined;
+	readonly keys: KeySettings;
 	readonly devSmsc: Secret | undefined;
 	readonly sandboxPort: number;
 	readonly metricsPort: number;
@@ -110,6 +160,23 @@ export interface Config {
 	readonly ledgerName: string;
 	readonly unknownReconcileMs: number;
 	readonly noFsync: boolean;
+}
+
+/** How the root key is kept; what a provider needs is checked when it is opened. */
+export interface KeySettings {
+	/** Empty: env if there is a root key here, else file. */
+	readonly provider: "" | "file" | "env" | "pkcs11" | "transit" | "aws-kms";
+	readonly rootKey: Secret | undefined;
+	readonly passphrase: Secret | undefined;
+	readonly url: string | undefined;
+	readonly name: string | undefined;
+	readonly credential: Secret | undefined;
+	readonly networks: readonly string[];
+	/** The path of a file. */
+	readonly certificateAuthorities: string | undefined;
+	readonly moduleEnvironment: readonly string[];
+	readonly rotationDays: number;
+	readonly erasureWindowDays: number;
 }
 
 export class ConfigError extends Error {}
@@ -137,7 +204,7 @@ export function readConfig(environment: Environment = process.env): Config {
 			"silent",
 		]),
 		databaseUrl: secret("DATABASE_URL"),
-		rootKey: secret("WAXWING_ROOT_KEY"),
+		keys: readKeySettings(text, secret),
 		devSmsc: secret("WAXWING_DEV_SMSC"),
 		sandboxPort: count("WAXWING_SANDBOX_PORT", text("WAXWING_SANDBOX_PORT"), 65_535),
 		metricsPort: count("WAXWING_METRICS_PORT", text("WAXWING_METRICS_PORT"), 65_535),
@@ -164,6 +231,35 @@ export function readConfig(environment: Environment = process.env): Config {
 	};
 	refuseUnsafe(config);
 	return config;
+}
+
+type Read<T> = (name: keyof typeof settings) => T | undefined;
+
+function readKeySettings(text: Read<string>, secret: Read<Secret>): KeySettings {
+	const filled = (name: keyof typeof settings): string | undefined => text(name) || undefined;
+	const window = "WAXWING_ERASURE_WINDOW_DAYS";
+	const erasureWindowDays = count(window, text(window), 30);
+	if (erasureWindowDays === 0) throw new ConfigError(`${window} is 0; it must be from 1 to 30.`);
+	return {
+		provider: oneOf("WAXWING_KEY_PROVIDER", text("WAXWING_KEY_PROVIDER"), [
+			"",
+			"file",
+			"env",
+			"pkcs11",
+			"transit",
+			"aws-kms",
+		]),
+		rootKey: secret("WAXWING_ROOT_KEY"),
+		passphrase: secret("WAXWING_ROOT_KEY_PASSPHRASE"),
+		url: filled("WAXWING_KEY_URL"),
+		name: filled("WAXWING_KEY_NAME"),
+		credential: secret("WAXWING_KEY_CREDENTIAL"),
+		networks: list(text("WAXWING_KEY_NETWORKS")),
+		certificateAuthorities: filled("WAXWING_KEY_CA"),
+		moduleEnvironment: list(text("WAXWING_KEY_MODULE_ENV")),
+		rotationDays: count("WAXWING_KEY_ROTATION_DAYS", text("WAXWING_KEY_ROTATION_DAYS"), 3_650),
+		erasureWindowDays,
+	};
 }
 
 function refuseUnknown(environment: Environment): void {

@@ -161,6 +161,13 @@ export const catalogue = {
 		"Ask again in a few seconds.",
 		true,
 	),
+	contact_erased: entry(
+		"W03006",
+		410,
+		"not_found_error",
+		"The person this is about was erased; it cannot be read any more.",
+		"Nothing: the facts that stay are in lists and events.",
+	),
 
 	request_in_progress: entry(
 		"E01004",
@@ -217,6 +224,14 @@ export const catalogue = {
 		"service_unavailable_error",
 		"The ledger cannot record this act, so it was not done.",
 		"Wait as long as Retry-After says and send again; if it goes on, tell the operator.",
+		true,
+	),
+	keys_unavailable: entry(
+		"W05006",
+		503,
+		"service_unavailable_error",
+		"The key service cannot be reached; nothing was accepted or opened.",
+		"Wait as long as Retry-After says and send again.",
 		true,
 	),
 	shutting_down: entry(

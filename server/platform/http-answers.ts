@@ -48,6 +48,8 @@ export function errorAnswer(fault: Fault, requestId: string, docsUrl: string): A
 /** Fastify's own refusals, by its error code; what it blames on the caller is a bad request. */
 export function asFault(error: unknown): Fault {
 	if (error instanceof Fault) return error;
+	// An error of a module that says itself what the caller is to be told.
+	if (error instanceof Error && error.cause instanceof Fault) return error.cause;
 	const { code, statusCode } = error as { code?: unknown; statusCode?: unknown };
 	if (typeof code === "string" && code.startsWith("FST_ERR_")) {
 		if (code === "FST_ERR_CTP_BODY_TOO_LARGE") return Fault.of("body_too_large");

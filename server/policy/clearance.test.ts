@@ -38,7 +38,7 @@ async function warmVault(tenantIds: readonly string[]): Promise<Vault> {
 		clock: manualClock(now),
 	});
 	for (const tenantId of tenantIds)
-		rows.push({ tenantId, epoch: 1, wrapped: vault.wrapNewTenantKey(tenantId) });
+		rows.push({ tenantId, epoch: 1, wrapped: (await vault.makeTenantKey(tenantId)).wrapped });
 	await vault.warm(tenantIds);
 	return vault;
 }

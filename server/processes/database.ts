@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "#platform/clock.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
 import {
 	type Admin,
@@ -21,7 +22,7 @@ import {
 	MigrationError,
 	readMigrations,
 } from "#platform/migrate.ts";
-import { digest, hashSecret, openRootKey, type RootKey } from "#vault/index.ts";
+import { digest, hashSecret, type OpenKeys, openKeys } from "#vault/index.ts";
 
 export interface Databases {
 	readonly app: Database;
@@ -30,7 +31,7 @@ export interface Databases {
 	readonly place: Place;
 	/** How the ledger's signer, a process of its own, gets in. */
 	readonly signer: DatabaseOptions;
-	readonly rootKey: RootKey;
+	readonly keys: OpenKeys;
 	readonly migrated: readonly string[];
 	/** Resolves with a sentence if the embedded server ends by itself. */
 	readonly ended: Promise<string>;
@@ -58,12 +59,7 @@ export async function openDatabases(config: Config, random: Random): Promise<Dat
 
 async function openEmbedded(config: Config, random: Random): Promise<Databases> {
 	const mayCreate = !existsSync(join(config.dataDir, "postgres", "PG_VERSION"));
-	const rootKey = openRootKey({
-		dataDir: config.dataDir,
-		configured: config.rootKey,
-		mayCreate,
-		random,
-	});
+	const keys = await openConfiguredKeys(config, random, mayCreate);
 	const server = await startEmbeddedPostgres({
 		dataDir: config.dataDir,
 		random,
@@ -89,12 +85,12 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 			applicationName: "waxwing-migrate",
 		});
 		const place = { host, port: 5432, database: "waxwing" };
-		const migrated = await prepare(admin, place, rootKey.key);
-		const pools = openPools(place, rootKey.key);
+		const migrated = await prepare(admin, place, keys.platformKey);
+		const pools = openPools(place, keys.platformKey);
 		return {
 			...pools,
 			place,
-			rootKey,
+			keys,
 			migrated,
 			ended: server.ended,
 			alone: true,
@@ -111,21 +107,17 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 
 async function openExternal(config: Config, url: string, random: Random): Promise<Databases> {
 	const { admin, place, used } = await reach(url);
-	const { dataDir, rootKey: configured } = config;
-	const rootKey = openRootKey({ dataDir, configured, mayCreate: !used, random });
-	const migrated = await prepare(admin, place, rootKey.key);
+	const keys = await openConfiguredKeys(config, random, !used);
+	const migrated = await prepare(admin, place, keys.platformKey);
 	const ended = new Promise<string>(() => undefined);
-	return { ...openPools(place, rootKey.key), place, rootKey, migrated, ended, alone: false };
+	return { ...openPools(place, keys.platformKey), place, keys, migrated, ended, alone: false };
 }
 
 /**
  * For a process that only sends: the database must have been brought up by one that serves the API. Throws a
  * MigrationError that says so.
  */
-export async function joinDatabase(
-	config: Config,
-	random: Random,
-): Promise<Pick<Databases, "place" | "rootKey">> {
+export async function joinDatabase(config: Config): Promise<Place> {
 	if (config.databaseUrl === undefined)
 		throw new ConfigError(
 			"A worker needs DATABASE_URL: the embedded database serves the one process that started it.",
@@ -136,8 +128,17 @@ export async function joinDatabase(
 	} finally {
 		await admin.close();
 	}
-	const { dataDir, rootKey: configured } = config;
-	return { place, rootKey: openRootKey({ dataDir, configured, mayCreate: false, random }) };
+	return place;
+}
+
+/** The keys of the configuration; a new root key only for a new database. */
+export function openConfiguredKeys(
+	config: Config,
+	random: Random,
+	mayCreate: boolean,
+): Promise<OpenKeys> {
+	const { keys: settings, dataDir } = config;
+	return openKeys({ settings, dataDir, mayCreate, random, clock: systemClock });
 }
 
 async function reach(url: string): Promise<{ admin: Admin; place: Place; used: boolean }> {
@@ -173,12 +174,12 @@ function placeOf(text: string, database: string): Place {
 }
 
 /** Migrates, makes the partitions and the logins; closes the superuser's connection. */
-async function prepare(admin: Admin, place: Place, rootKey: Buffer): Promise<string[]> {
+async function prepare(admin: Admin, place: Place, platformKey: Buffer): Promise<string[]> {
 	try {
 		const migrated = await migrate(admin, migrations());
 		await makePartitions(admin);
 		for (const role of ["app", "worker", "signer"] as const) {
-			const { user, password } = loginOf(place, role, rootKey);
+			const { user, password } = loginOf(place, role, platformKey);
 			await makeLogin(admin, user, `waxwing_${role}`, password);
 		}
 		return migrated;
@@ -196,28 +197,34 @@ function migrations() {
 	return readMigrations((text) => hashSecret(text).toString("hex"));
 }
 
-/** The passwords follow from the root key and the database's name. */
+/** The passwords follow from the platform's key and the database's name. */
 function loginOf(
 	{ database }: Place,
 	role: Role,
-	rootKey: Buffer,
+	platformKey: Buffer,
 ): { user: string; password: string } {
 	const user = `wx_${database}_${role}`.slice(0, 63);
-	return { user, password: digest("database-login", user, rootKey).toString("base64url") };
+	return { user, password: digest("database-login", user, platformKey).toString("base64url") };
 }
 
-function optionsOf(place: Place, role: Role, rootKey: Buffer): DatabaseOptions {
-	const login = loginOf(place, role, rootKey);
-	return { ...place, ...login, max: connections[role], applicationName: `waxwing-${role}` };
+function optionsOf(place: Place, role: Role, platformKey: Buffer, max: number): DatabaseOptions {
+	const login = loginOf(place, role, platformKey);
+	return { ...place, ...login, max, applicationName: `waxwing-${role}` };
 }
 
-export function openPool(place: Place, role: "app" | "worker", rootKey: Buffer): Database {
-	return openDatabase(optionsOf(place, role, rootKey));
+export function openPool(
+	place: Place,
+	role: "app" | "worker",
+	platformKey: Buffer,
+	most: number = connections[role],
+): Database {
+	return openDatabase(optionsOf(place, role, platformKey, most));
 }
 
-function openPools(place: Place, rootKey: Buffer) {
-	const app = openPool(place, "app", rootKey);
-	const worker = openPool(place, "worker", rootKey);
+function openPools(place: Place, platformKey: Buffer) {
+	const app = openPool(place, "app", platformKey);
+	const worker = openPool(place, "worker", platformKey);
+	const signer = optionsOf(place, "signer", platformKey, connections.signer);
 	const stop = async (): Promise<void> => void (await Promise.all([app.close(), worker.close()]));
-	return { app, worker, signer: optionsOf(place, "signer", rootKey), stop };
+	return { app, worker, signer, stop };
 }

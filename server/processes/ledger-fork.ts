@@ -33,8 +33,8 @@ async function main(given: readonly string[]): Promise<number> {
 			tell(`${unknown} is not among them, so nothing was done.`);
 			return 1;
 		}
-		const { app: db, rootKey } = databases;
-		const vault = createVault({ db, rootKey: rootKey.key, random, clock });
+		const { app: db, keys } = databases;
+		const vault = createVault({ db, ...keys, random, clock });
 		const ledger = createLedger({ vault, clock, ids: createIds(clock, random) });
 		const at = new Date(clock.now());
 		for (const fork of forks.filter(({ log }) => approved.includes(log))) {

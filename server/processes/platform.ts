@@ -16,8 +16,9 @@ import { takeInstanceLock } from "#platform/instance-lock.ts";
 import { createLog, tell } from "#platform/log.ts";
 import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
-import { openDatabases } from "./database.ts";
+import { openDatabases, openPool } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
+import { openKeyWork } from "./keys.ts";
 import { openLedger } from "./ledger.ts";
 import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
@@ -99,17 +100,25 @@ async function openCore(config: Config, onStop: OnStop) {
 	const metrics = createMetrics({ process: true });
 	const databases = await openDatabases(config, random);
 	onStop.push(() => databases.stop());
-	const { app: db, rootKey } = databases;
-	if (rootKey.warning !== undefined && config.mode === "production")
-		tell(`Warning: ${rootKey.warning}`);
-	const vault = createVault({ db, rootKey: rootKey.key, random, clock });
+	const { app: db, place, keys } = databases;
+	onStop.push(() => keys.close());
+	if (keys.warning !== undefined && config.mode === "production") tell(`Warning: ${keys.warning}`);
+	const vault = createVault({ db, ...keys, random, clock });
+	const shared = { log, clock, random, ids, metrics, db, vault };
+	const worker = openPool(place, "worker", keys.platformKey, keyWorkConnections);
+	onStop.push(() => worker.close());
+	const work = await openKeyWork({ ...shared, worker, config, keys });
+	onStop.push(() => work.keyWork.stop());
 	const authenticator = createAuthenticator({ db, clock });
 	const parts = { config, databases, vault, clock, ids, log, metrics };
 	const { auditing, ledger, started, stop } = await openLedger(parts);
 	onStop.push(stop);
 	const access = { db, vault, clock, ids, random, authenticator, ledger };
-	return { ...parts, random, db, authenticator, access, auditing, started };
+	return { ...shared, ...work, databases, authenticator, access, auditing, started };
 }
+
+/** Turning epochs and rotating needs one at a time, and one to look. */
+const keyWorkConnections = 2;
 
 type Core = Awaited<ReturnType<typeof openCore>>;
 
@@ -121,7 +130,7 @@ async function openAccepting(
 	onStop: OnStop,
 ) {
 	const { databases, random } = core;
-	const { place, rootKey, alone } = databases;
+	const { place, alone } = databases;
 	const egress = createEgress({ allow: config.egressAllow, clock: core.clock });
 	if (thread === undefined) {
 		const sandbox = { port: sandboxPortOfWorkers, accounts: sandboxAccounts(random) };
@@ -130,7 +139,7 @@ async function openAccepting(
 		onStop.push(() => acceptor.idle());
 		return { acceptor, egress, smscPort: undefined };
 	}
-	const { owner, routes, smscPort } = await thread.open(place, rootKey.key, alone);
+	const { owner, routes, smscPort } = await thread.open(place, alone);
 	const { post } = thread;
 	const accepting = startAccepting({ ...core, routes, sending: { owner, post } });
 	thread.onMessage(accepting.hear);
@@ -161,10 +170,12 @@ async function openServing(
 	thread: SendingThread | undefined,
 	onStop: OnStop,
 ): Promise<Serving> {
-	const { db, vault, clock, log, metrics } = core;
+	const { db, vault, clock, log, metrics, erasures, keyWork } = core;
 	const { warm, digest, seal, open } = vault;
 	const { ledgerName } = config;
-	const routes = routesOf({ ...core.access, egress, acceptor, log, ledgerName });
+	const { erasureWindowDays } = config.keys;
+	const own = { egress, acceptor, log, ledgerName, erasures, keyWork, erasureWindowDays };
+	const routes = routesOf({ ...core.access, ...own });
 	const http = createHttp({
 		...core,
 		routes,

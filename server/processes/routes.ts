@@ -2,10 +2,15 @@
  * All routes of the API, in the order of the reference page. The declarations need no running parts, so the
  * same list gives OpenAPI, the tests' route sweep, and the server.
  */
-import { accessRoutes, type AccessRouteParts } from "#access/index.ts";
+import {
+	accessRoutes,
+	type AccessRouteParts,
+	type RootKeyRouteParts,
+	rootKeyRoutes,
+} from "#access/index.ts";
 import { type LedgerRouteParts, ledgerRoutes } from "#audit/index.ts";
 import { channelRoutes, readNumber } from "#channels/index.ts";
-import { contactRoutes } from "#contacts/index.ts";
+import { contactRoutes, erasureRoutes, type ErasureRouteParts } from "#contacts/index.ts";
 import { eventTypes, messageRoutes, type MessageRouteParts } from "#messages/index.ts";
 import type { Egress } from "#platform/egress.ts";
 import type { Route } from "#platform/http.ts";
@@ -13,7 +18,12 @@ import type { Log } from "#platform/log.ts";
 import { templateRoutes } from "#templates/index.ts";
 import { webhookRoutes } from "#webhooks/index.ts";
 
-export interface RouteParts extends AccessRouteParts, MessageRouteParts, LedgerRouteParts {
+export interface RouteParts
+	extends AccessRouteParts,
+		MessageRouteParts,
+		LedgerRouteParts,
+		RootKeyRouteParts,
+		Pick<ErasureRouteParts, "erasures" | "erasureWindowDays"> {
 	readonly egress: Egress;
 	readonly log: Log;
 }
@@ -23,8 +33,10 @@ export function routesOf(parts: RouteParts): Route[] {
 		...messageRoutes(parts),
 		...webhookRoutes({ ...parts, eventTypes }),
 		...contactRoutes({ ...parts, readNumber }),
+		...erasureRoutes({ ...parts, readNumber }),
 		...templateRoutes({ ...parts, readNumber }),
 		...accessRoutes(parts),
+		...rootKeyRoutes(parts),
 		...channelRoutes(parts),
 		...ledgerRoutes(parts),
 	];

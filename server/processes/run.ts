@@ -8,7 +8,7 @@ import { EmbeddedPostgresError } from "#platform/embedded-postgres.ts";
 import { InstanceLockError } from "#platform/instance-lock.ts";
 import { tell } from "#platform/log.ts";
 import { MigrationError } from "#platform/migrate.ts";
-import { RootKeyError } from "#vault/index.ts";
+import { KeyProviderError, RootKeyError, VaultError } from "#vault/index.ts";
 
 /** What runs. */
 export interface Running {
@@ -22,8 +22,10 @@ const plainErrors = [
 	ConfigError,
 	EmbeddedPostgresError,
 	InstanceLockError,
+	KeyProviderError,
 	MigrationError,
 	RootKeyError,
+	VaultError,
 ];
 
 /** Somebody else listens where we would: the system's sentence names address and port. */

@@ -10,11 +10,10 @@ if (port === null) throw new Error("sending-thread.ts is started by thread.ts");
 const post = (report: Report): void => port.postMessage(report, []);
 let half: SendingHalf | undefined;
 
-async function open({ place, rootKey, alone }: Extract<Order, { kind: "open" }>): Promise<void> {
+async function open({ place, alone }: Extract<Order, { kind: "open" }>): Promise<void> {
 	try {
 		const config = unpackConfig(workerData);
-		const key = Buffer.from(rootKey);
-		half = await openSendingHalf({ config, place, rootKey: key, alone, post, process: false });
+		half = await openSendingHalf({ config, place, alone, post, process: false });
 		const { owner, smscPort, routes } = half;
 		post({ kind: "open", owner, smscPort, routes });
 	} catch (error) {

@@ -20,14 +20,13 @@ import { createLog } from "#platform/log.ts";
 import { createMetrics, type Metrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
 import { type EventSource, startWebhooks } from "#webhooks/index.ts";
-import { openPool, type Place } from "./database.ts";
+import { openConfiguredKeys, openPool, type Place } from "./database.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
 import { type OnStop, stopAll } from "./stop.ts";
 
 export interface SendingOptions {
 	readonly config: Config;
 	readonly place: Place;
-	readonly rootKey: Buffer;
 	readonly alone: boolean;
 	/** To the half that accepts, if it lives in the same process; else the table is looked at more often. */
 	readonly post: ((message: ToAccepting) => void) | undefined;
@@ -54,7 +53,7 @@ const gatherMs = 50;
 const pollMs = { told: 250, alone: 20 } as const;
 
 export async function openSendingHalf(options: SendingOptions): Promise<SendingHalf> {
-	const { config, place, rootKey } = options;
+	const { config, place } = options;
 	const clock = systemClock;
 	const random = systemRandom();
 	const ids = createIds(clock, random);
@@ -67,10 +66,13 @@ export async function openSendingHalf(options: SendingOptions): Promise<SendingH
 		return stopAll(onStop);
 	};
 	try {
-		const db = openPool(place, "app", rootKey);
-		const worker = openPool(place, "worker", rootKey);
+		const keys = await openConfiguredKeys(config, random, false);
+		onStop.push(() => keys.close());
+		const db = openPool(place, "app", keys.platformKey);
+		const worker = openPool(place, "worker", keys.platformKey);
 		onStop.push(async () => void (await Promise.all([db.close(), worker.close()])));
-		const vault = createVault({ db, rootKey, random, clock });
+		// Erasures are done by the other half: no contact key is kept from one piece of work to the next.
+		const vault = createVault({ db, ...keys, random, clock, contactsMax: 0 });
 		const accounts = sandboxAccounts(random);
 		const host = "127.0.0.1";
 		const shared = { db, worker, vault, clock, random, ids, log, metrics };

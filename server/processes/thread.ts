@@ -4,7 +4,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { type RouteEntry, type ToAccepting, type ToSending, UncleanStop } from "#messages/index.ts";
-import { type Config, ConfigError } from "#platform/config.ts";
+import { type Config, ConfigError, type KeySettings } from "#platform/config.ts";
 import { Secret } from "#platform/hidden.ts";
 import type { Place } from "./database.ts";
 
@@ -13,7 +13,6 @@ export type Order =
 	| {
 			readonly kind: "open";
 			readonly place: Place;
-			readonly rootKey: Uint8Array;
 			readonly alone: boolean;
 	  }
 	| { readonly kind: "metrics" }
@@ -35,7 +34,7 @@ export interface Opened {
 }
 
 export interface SendingThread {
-	open(place: Place, rootKey: Buffer, alone: boolean): Promise<Opened>;
+	open(place: Place, alone: boolean): Promise<Opened>;
 	post(message: ToSending): void;
 	onMessage(listener: (message: ToAccepting) => void): void;
 	metrics(): Promise<string>;
@@ -81,8 +80,8 @@ export function startSendingThread(config: Config): SendingThread {
 		ended,
 		post: tell,
 		onMessage: (next) => void (listener = next),
-		async open(place, rootKey, alone) {
-			const report = await ask({ kind: "open", place, rootKey, alone });
+		async open(place, alone) {
+			const report = await ask({ kind: "open", place, alone });
 			if (report.kind === "open") return report;
 			const { why, isConfig } = report as Extract<Report, { kind: "failed" }>;
 			throw isConfig ? new ConfigError(why) : new Error(why);
@@ -112,18 +111,31 @@ function endOf(worker: Worker, isStopping: () => boolean): Promise<string> {
 }
 
 /** Secrets do not pass from thread to thread as they are. Both threads are of one process: it holds them anyway. */
-type PackedConfig = { readonly [K in keyof Config]: Config[K] | string | undefined };
-const secretNames = ["databaseUrl", "rootKey", "devSmsc"] as const;
+interface PackedConfig {
+	readonly config: object;
+	readonly keys: object;
+}
+const secretNames = ["databaseUrl", "devSmsc"] as const;
+const keySecretNames = ["rootKey", "passphrase", "credential"] as const;
 
 function packConfig(config: Config): PackedConfig {
-	const secrets = secretNames.map((name) => [name, config[name]?.reveal()]);
-	return { ...config, ...Object.fromEntries(secrets) };
+	return { config: pack(config, secretNames), keys: pack(config.keys, keySecretNames) };
 }
 
 export function unpackConfig(packed: PackedConfig): Config {
-	const secrets = secretNames.map((name) => {
+	const config = unpack(packed.config as Config, secretNames);
+	return { ...config, keys: unpack(packed.keys as KeySettings, keySecretNames) };
+}
+
+function pack<T extends object>(settings: T, names: readonly (keyof T & string)[]): object {
+	const texts = names.map((name) => [name, (settings[name] as Secret | undefined)?.reveal()]);
+	return { ...settings, keys: undefined, ...Object.fromEntries(texts) };
+}
+
+function unpack<T extends object>(packed: T, names: readonly (keyof T & string)[]): T {
+	const secrets = names.map((name) => {
 		const text = packed[name];
 		return [name, typeof text === "string" ? new Secret(text) : undefined];
 	});
-	return { ...(packed as Config), ...Object.fromEntries(secrets) };
+	return { ...packed, ...Object.fromEntries(secrets) };
 }

@@ -1,9 +1,8 @@
 /**
  * A process that sends: carriers, receipts, webhooks. Any number of them work on one database; each binds to every
- * route. Needs DATABASE_URL and the root key of the process that serves the API.
+ * route. Needs DATABASE_URL, and the root key and the key files of the process that serves the API.
  */
 import type { Config } from "#platform/config.ts";
-import { systemRandom } from "#platform/ids.ts";
 import { tell } from "#platform/log.ts";
 import { startMetrics } from "#platform/metrics.ts";
 import { joinDatabase } from "./database.ts";
@@ -12,8 +11,7 @@ import { openSendingHalf } from "./sending.ts";
 import { stopAll } from "./stop.ts";
 
 async function startWorker(config: Config): Promise<Running> {
-	const { place, rootKey } = await joinDatabase(config, systemRandom());
-	const options = { config, place, rootKey: rootKey.key, alone: false };
+	const options = { config, place: await joinDatabase(config), alone: false };
 	const half = await openSendingHalf({ ...options, post: undefined, process: true });
 	try {
 		const { text } = half.metrics;

@@ -31,7 +31,7 @@ before(async () => {
 		await admin.run("select wx.create_tenant($1, $2, $3, now())", [
 			tenantId,
 			Buffer.from("x"),
-			vault.wrapNewTenantKey(tenantId),
+			(await vault.makeTenantKey(tenantId)).wrapped,
 		]);
 	await vault.warm([asha.tenantId, bram.tenantId]);
 });
@@ -134,7 +134,7 @@ test("a thousand senders are enough", async () => {
 	await admin.run("select wx.create_tenant($1, $2, $3, now())", [
 		many.tenantId,
 		Buffer.from("x"),
-		vault.wrapNewTenantKey(many.tenantId),
+		(await vault.makeTenantKey(many.tenantId)).wrapped,
 	]);
 	await admin.run(
 		`insert into senders (tenant_id, environment, id, address_index, address_sealed, kind, created_at)

@@ -1,6 +1,7 @@
 /**
  * Tenants' keys in memory: bounded, fetched for all who wait at once, fetched again every ten minutes so that
- * new epochs are noticed, and dropped when nobody used them for a quarter of an hour.
+ * new epochs are noticed, and dropped when nobody used them for a quarter of an hour. While the key service cannot
+ * be reached, what is held goes on for ten minutes more; then it is given up.
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Keys } from "./keys.ts";
@@ -10,6 +11,8 @@ export interface KeyCache {
 	warm(tenantIds: readonly string[]): Promise<void>;
 	/** The keys of a warm tenant; throws a VaultError for any other. */
 	of(tenantId: string): Keys;
+	/** The next `warm` fetches the tenant's keys anew. */
+	forget(tenantId: string): void;
 }
 
 export interface KeyCacheParts {
@@ -23,6 +26,8 @@ export interface KeyCacheParts {
 const tenantsMaxDefault = 10_000;
 /** After this long `warm` fetches a tenant's keys anew. */
 const refreshMs = 10 * 60_000;
+/** Keys that could not be fetched anew for this long are of no use any more. */
+const awayMs = 2 * refreshMs;
 /** Keys nobody warmed for this long leave memory. */
 const idleMs = 15 * 60_000;
 
@@ -30,6 +35,8 @@ interface Held {
 	readonly keys: Keys | VaultError;
 	readonly loadedAtMs: number;
 	usedAtMs: number;
+	/** Something changed: to be fetched anew, and used meanwhile. */
+	isStale: boolean;
 }
 
 export function createKeyCache(parts: KeyCacheParts): KeyCache {
@@ -41,8 +48,11 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 	const ask = async (tenantIds: readonly string[]): Promise<void> => {
 		const loaded = await load(tenantIds);
 		const nowMs = clock.elapsed();
-		for (const [tenantId, keys] of loaded)
-			moveToEnd(held, tenantId, { keys, loadedAtMs: nowMs, usedAtMs: nowMs });
+		for (const [tenantId, keys] of loaded) {
+			const before = held.get(tenantId);
+			if (isAway(keys) && before !== undefined && !isOver(before, nowMs)) continue;
+			moveToEnd(held, tenantId, { keys, loadedAtMs: nowMs, usedAtMs: nowMs, isStale: false });
+		}
 		for (const [tenantId, { usedAtMs }] of held) {
 			if (held.size <= tenantsMax && nowMs - usedAtMs < idleMs) break;
 			held.delete(tenantId);
@@ -55,7 +65,8 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 		if (found === undefined) return false;
 		found.usedAtMs = nowMs;
 		moveToEnd(held, tenantId, found);
-		return !(found.keys instanceof VaultError) && nowMs - found.loadedAtMs < refreshMs;
+		const isFresh = !found.isStale && nowMs - found.loadedAtMs < refreshMs;
+		return isFresh && !(found.keys instanceof VaultError);
 	};
 
 	/** One ask for all of these, which others may wait for too. */
@@ -87,7 +98,19 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 			if (keys instanceof VaultError) throw keys;
 			return keys;
 		},
+		forget(tenantId) {
+			const found = held.get(tenantId);
+			if (found !== undefined) found.isStale = true;
+		},
 	};
+}
+
+function isAway(keys: Keys | VaultError): boolean {
+	return keys instanceof VaultError && keys.reason === "keys_away";
+}
+
+function isOver({ keys, loadedAtMs }: Held, nowMs: number): boolean {
+	return keys instanceof VaultError || nowMs - loadedAtMs >= awayMs;
 }
 
 function moveToEnd(held: Map<string, Held>, tenantId: string, entry: Held): void {

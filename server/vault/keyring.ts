@@ -1,63 +1,91 @@
 /**
- * From the root key to all others: HKDF gives a wrapping key for tenants' keys and the platform's own keys.
- * The root key itself is not kept.
+ * Tenants' keys and the platform's: unwrapped by the provider, held in memory for a time. The platform's own keys
+ * follow from a key that is stored beside the root key's, so that they outlive a rotation of the root.
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Random } from "#platform/ids.ts";
-import { deriveBytes, keyBytes } from "./derive.ts";
+import { type EpochParts, loadEpochs } from "./contact-epochs.ts";
+import { keyBytes } from "./derive.ts";
 import { platformEpoch } from "./envelope.ts";
 import { createKeyCache, type KeyCache } from "./key-cache.ts";
-import { type Keys, keysFrom, unwrapKeys, wrapNewKey } from "./keys.ts";
+import { type Keys, keysFrom, tenantKeyLabel, unwrapKeys } from "./keys.ts";
 import type { WrappedKey } from "./store.ts";
 import { VaultError } from "./vault-error.ts";
-import { type XaesKey, xaesKey } from "./xaes.ts";
+import type { Wrapping } from "./wrapping.ts";
 
 export interface Keyring extends KeyCache {
 	readonly platform: Keys;
-	/** A new random tenant key of epoch 1, wrapped. It is not in the cache until it is stored and warmed. */
-	wrapNew(tenantId: string): Buffer;
-	/** Keys from their wrapped form, past the cache: for sealing the first rows of a tenant being made. */
-	unwrap(tenantId: string, wrapped: readonly WrappedKey[]): Keys;
+	/** A new random tenant key of epoch 1. It is not in the cache until it is stored and warmed. */
+	makeNew(tenantId: string): Promise<{ readonly wrapped: Buffer; readonly keys: Keys }>;
 }
 
 export interface KeyringParts {
+	readonly wrapping: Wrapping;
 	/** 32 bytes; the caller may overwrite them afterwards. */
-	readonly rootKey: Buffer;
+	readonly platformKey: Buffer;
+	/** Where tenants' contact epochs stand; without them they follow from the tenant's key. */
+	readonly epochs: Omit<EpochParts, "wrapping" | "random"> | undefined;
 	readonly load: (tenantIds: readonly string[]) => Promise<readonly WrappedKey[]>;
 	readonly random: Random;
 	readonly clock: Clock;
 	readonly tenantsMax?: number;
 }
 
+/** Tenants whose keys a key service is asked for at once. */
+const unwrapsAtOnce = 32;
+const firstEpoch = 1;
+
 export function createKeyring(parts: KeyringParts): Keyring {
-	const { rootKey, random, load, ...cacheParts } = parts;
-	if (rootKey.length !== keyBytes)
-		throw VaultError.of("malformed", "the root key is not 32 bytes long");
-	const wrappingKey = xaesKey(deriveBytes(rootKey, "root/wrap"));
+	const { wrapping, platformKey, random, load, epochs, ...cacheParts } = parts;
+	if (platformKey.length !== keyBytes)
+		throw VaultError.of("malformed", "the platform's key is not 32 bytes long");
 	const cache = createKeyCache({
 		...cacheParts,
-		load: async (tenantIds) => unwrapAll(wrappingKey, await load(tenantIds)),
+		load: async (tenantIds) => {
+			const nowMs = parts.clock.now();
+			return unwrapAll(await load(tenantIds), async (tenantId, rows) => {
+				const keys = await unwrapKeys(wrapping, tenantId, rows, nowMs);
+				if (epochs === undefined) return keys;
+				const stored = rows[0]?.contactEpoch ?? null;
+				const loading = loadEpochs({ ...epochs, wrapping, random }, tenantId, stored, nowMs);
+				return { ...keys, contacts: await loading.catch(asVaultError) };
+			});
+		},
 	});
 	return {
 		...cache,
-		platform: keysFrom(new Map([[platformEpoch, deriveBytes(rootKey, "root/platform")]])),
-		wrapNew: (tenantId) => wrapNewKey(wrappingKey, tenantId, random),
-		unwrap: (tenantId, wrapped) => unwrapKeys(wrappingKey, tenantId, wrapped),
+		platform: keysFrom(new Map([[platformEpoch, Buffer.from(platformKey)]]), platformEpoch),
+		async makeNew(tenantId) {
+			const key = random.bytes(keyBytes);
+			const wrapped = await wrapping.wrap(key, tenantKeyLabel(tenantId, firstEpoch));
+			return { wrapped, keys: keysFrom(new Map([[firstEpoch, key]]), firstEpoch) };
+		},
 	};
 }
 
-function unwrapAll(
-	wrappingKey: XaesKey,
+function asVaultError(error: unknown): VaultError {
+	// While the key service is away, the tenant's keys as a whole are not at hand.
+	if (error instanceof VaultError && error.reason !== "keys_away") return error;
+	throw error;
+}
+
+async function unwrapAll(
 	rows: readonly WrappedKey[],
-): Map<string, Keys | VaultError> {
+	unwrap: (tenantId: string, rows: readonly WrappedKey[]) => Promise<Keys>,
+): Promise<Map<string, Keys | VaultError>> {
 	const unwrapped = new Map<string, Keys | VaultError>();
-	for (const [tenantId, wrapped] of Map.groupBy(rows, (row) => row.tenantId)) {
-		try {
-			unwrapped.set(tenantId, unwrapKeys(wrappingKey, tenantId, wrapped));
-		} catch (error) {
-			if (!(error instanceof VaultError)) throw error;
-			unwrapped.set(tenantId, error);
+	const waiting = [...Map.groupBy(rows, (row) => row.tenantId)];
+	const work = async (): Promise<void> => {
+		for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+			const [tenantId, wrapped] = next;
+			try {
+				unwrapped.set(tenantId, await unwrap(tenantId, wrapped));
+			} catch (error) {
+				if (!(error instanceof VaultError)) throw error;
+				unwrapped.set(tenantId, error);
+			}
 		}
-	}
+	};
+	await Promise.all(Array.from({ length: unwrapsAtOnce }, work));
 	return unwrapped;
 }

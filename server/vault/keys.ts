@@ -1,29 +1,34 @@
 /**
  * A tenant's key and what is derived from it. The key is 32 random bytes per epoch, stored wrapped under the
- * root's wrapping key and bound to tenant and epoch. In memory it lives in closures only.
+ * root key and bound to tenant and epoch. In memory it lives in closures only.
  */
-import type { Random } from "#platform/ids.ts";
+import type { KeyObject } from "node:crypto";
 import { type BlindIndexer, blindIndexer } from "./blind-index.ts";
+import type { ContactEpochs } from "./contact-epochs.ts";
 import { deriveBytes, deriveKey, keyBytes } from "./derive.ts";
-import { epochOf, format, openEnvelope, platformEpoch, sealEnvelope } from "./envelope.ts";
 import { type HmacKey, hmacKey } from "./hmac.ts";
-import { bindPlace } from "./place.ts";
+import type { KeyLabel } from "./providers/provider.ts";
 import type { WrappedKey } from "./store.ts";
 import { VaultError } from "./vault-error.ts";
-import { nonceBytes, type XaesKey, xaesKey } from "./xaes.ts";
+import type { Wrapping } from "./wrapping.ts";
+import { type XaesKey, xaesKey } from "./xaes.ts";
+
+/** A new epoch seals only after this long: by then every process has loaded it. Twice what keys are held without a look. */
+export const settleMs = 20 * 60_000;
 
 /** The keys of one tenant, or of the platform. */
 export interface Keys {
+	/** The epoch that seals. */
 	readonly newestEpoch: number;
 	sealing(epoch: number): XaesKey | undefined;
 	readonly index: BlindIndexer;
 	readonly mac: HmacKey;
+	/** Or why there are none. */
+	readonly contacts: ContactEpochs | VaultError;
 }
 
-const firstEpoch = 1;
-
 /** The keys derived from each epoch's key. Overwrites the bytes it was given. */
-export function keysFrom(epochs: ReadonlyMap<number, Buffer>): Keys {
+export function keysFrom(epochs: ReadonlyMap<number, Buffer>, newestEpoch: number): Keys {
 	const numbers = [...epochs.keys()].sort((a, b) => a - b);
 	const oldest = epochs.get(numbers[0] as number) as Buffer;
 	// Indexes and MACs must not change with an epoch, or nothing would be found again.
@@ -31,48 +36,54 @@ export function keysFrom(epochs: ReadonlyMap<number, Buffer>): Keys {
 	const macBytes = deriveBytes(oldest, "mac");
 	const mac = hmacKey(macBytes);
 	macBytes.fill(0);
+	const oldestDerived = deriveKey(oldest, "contact/wrap");
 	const sealing = new Map<number, XaesKey>();
 	for (const [epoch, key] of epochs) sealing.set(epoch, xaesKey(deriveBytes(key, "seal")));
 	for (const key of epochs.values()) key.fill(0);
 	return {
-		newestEpoch: numbers.at(-1) as number,
+		newestEpoch,
 		sealing: (epoch) => sealing.get(epoch),
 		index,
 		mac,
+		contacts: epochFrom(oldestDerived),
 	};
 }
 
-/** A new random key of epoch 1, wrapped. */
-export function wrapNewKey(wrappingKey: XaesKey, tenantId: string, random: Random): Buffer {
-	const key = random.bytes(keyBytes);
-	const aad = wrappingPlace(tenantId, firstEpoch);
-	const wrapped = sealEnvelope(wrappingKey, platformEpoch, random.bytes(nonceBytes), aad, key);
-	key.fill(0);
-	return wrapped;
+/** Without key files: an epoch that follows from the tenant's key, and cannot be destroyed apart from it. */
+function epochFrom(wrappingKey: KeyObject): ContactEpochs {
+	return { newest: 0, wrappingKey: (epoch) => (epoch === 0 ? wrappingKey : undefined) };
 }
 
-/** All epochs of one tenant, at least one. Throws a VaultError when one does not open under this root key. */
-export function unwrapKeys(
-	wrappingKey: XaesKey,
+/** What a tenant's wrapped key is bound to. */
+export function tenantKeyLabel(tenantId: string, epoch: number): KeyLabel {
+	return { tenantId, table: "tenant_keys", row: String(epoch) };
+}
+
+/**
+ * All epochs of one tenant, at least one. Values are sealed under the newest that every process has had time to
+ * load. Throws a VaultError when one does not open.
+ */
+export async function unwrapKeys(
+	wrapping: Pick<Wrapping, "unwrap">,
 	tenantId: string,
-	wrapped: readonly WrappedKey[],
-): Keys {
-	return keysFrom(new Map(wrapped.map((one) => [one.epoch, unwrap(wrappingKey, tenantId, one)])));
+	rows: readonly WrappedKey[],
+	nowMs: number,
+): Promise<Keys> {
+	const epochs = await Promise.all(
+		rows.map(async ({ epoch, wrapped }) => {
+			const key = await wrapping.unwrap(wrapped, tenantKeyLabel(tenantId, epoch));
+			if (key.length !== keyBytes)
+				throw VaultError.of("not_authentic", "a tenant's key is not 32 bytes long");
+			return [epoch, key] as const;
+		}),
+	);
+	const settled = rows.filter((row) => row.createdAtMs + settleMs <= nowMs);
+	const newest = Math.max(
+		...(settled.length === 0 ? [firstOf(rows)] : settled.map((row) => row.epoch)),
+	);
+	return keysFrom(new Map(epochs), newest);
 }
 
-function unwrap(wrappingKey: XaesKey, tenantId: string, { epoch, wrapped }: WrappedKey): Buffer {
-	const known = epochOf(wrapped) === platformEpoch;
-	const aad = wrappingPlace(tenantId, epoch);
-	const key = known ? openEnvelope(wrappingKey, aad, wrapped) : undefined;
-	if (key === undefined || key.length !== keyBytes)
-		throw VaultError.of(
-			"not_authentic",
-			`the key of tenant ${tenantId}, epoch ${epoch}, does not open under this root key`,
-		);
-	return key;
-}
-
-function wrappingPlace(tenantId: string, epoch: number): Buffer {
-	const place = { environment: "", table: "tenant_keys", column: "wrapped", row: String(epoch) };
-	return bindPlace(format, tenantId, place);
+function firstOf(rows: readonly WrappedKey[]): number {
+	return Math.min(...rows.map((row) => row.epoch));
 }

@@ -20,7 +20,7 @@ test("keys stored by one process open in another, under either role", async () =
 	const maker = vaultOver(app);
 	await app.inPlatform(async (tx) => {
 		for (const id of tenants)
-			await tx.query(create, [id, Buffer.from("name"), maker.wrapNewTenantKey(id)]);
+			await tx.query(create, [id, Buffer.from("name"), (await maker.makeTenantKey(id)).wrapped]);
 	});
 	const [sealing, opening] = [vaultOver(app), vaultOver(worker)];
 	await Promise.all([sealing.warm(tenants), opening.warm([...tenants, ids.next()])]);
@@ -40,7 +40,7 @@ test("keys stored by one process open in another, under either role", async () =
 test("a wrapped key copied to another tenant's row, or changed, is refused", async () => {
 	const [one, other] = [ids.next(), ids.next()];
 	const maker = vaultOver(app);
-	const wrapped = maker.wrapNewTenantKey(one);
+	const wrapped = (await maker.makeTenantKey(one)).wrapped;
 	await app.inPlatform(async (tx) => {
 		await tx.query(create, [one, Buffer.from("name"), wrapped]);
 		await tx.query(create, [other, Buffer.from("name"), wrapped]);

@@ -3,11 +3,15 @@ import { before, test } from "node:test";
 import { inspect } from "node:util";
 import { type Clock, manualClock } from "#platform/clock.ts";
 import type { Database, Tx } from "#platform/db.ts";
+import type { Fault } from "#platform/errors.ts";
 import { seededRandom } from "#platform/ids.ts";
 import { deriveBytes } from "./derive.ts";
 import { sealEnvelope } from "./envelope.ts";
 import { createVault, type Place, type Vault, VaultError, type VaultReason } from "./index.ts";
 import { bindPlace } from "./place.ts";
+import { localProvider } from "./providers/local.ts";
+import { KeyProviderError } from "./providers/provider.ts";
+import { createWrapping } from "./wrapping.ts";
 import { xaesKey } from "./xaes.ts";
 
 const tenantA = "0190a000-0000-7000-8000-00000000000a";
@@ -18,6 +22,7 @@ interface Stored {
 	tenantId: string;
 	epoch: number;
 	wrapped: Buffer;
+	createdAtMs: number;
 }
 
 /** The table of wrapped keys, and how often it was asked for which tenants. */
@@ -45,8 +50,9 @@ function newVault(
 		clock: options.clock ?? manualClock(0),
 		...(options.tenantsMax === undefined ? {} : { tenantsMax: options.tenantsMax }),
 	});
-	const add = (tenantId: string): void => {
-		table.rows.push({ tenantId, epoch: 1, wrapped: vault.wrapNewTenantKey(tenantId) });
+	const add = async (tenantId: string): Promise<void> => {
+		const { wrapped } = await vault.makeTenantKey(tenantId);
+		table.rows.push({ tenantId, epoch: 1, wrapped, createdAtMs: 0 });
 	};
 	return { vault, add, ...table };
 }
@@ -69,8 +75,8 @@ let shared: ReturnType<typeof newVault>;
 before(async () => {
 	shared = newVault();
 	vault = shared.vault;
-	shared.add(tenantA);
-	shared.add(tenantB);
+	await shared.add(tenantA);
+	await shared.add(tenantB);
 	await vault.warm([tenantA, tenantB]);
 });
 
@@ -191,7 +197,8 @@ test("a MAC holds for its tenant, purpose and exact parts", () => {
 
 test("keys are fetched once for all who wait, and only what is missing", async () => {
 	const { vault, add, asked } = newVault();
-	for (const tenantId of [tenantA, tenantB, "0190a000-0000-7000-8000-00000000000c"]) add(tenantId);
+	for (const tenantId of [tenantA, tenantB, "0190a000-0000-7000-8000-00000000000c"])
+		await add(tenantId);
 	assert.throws(() => vault.seal(place, text), refuses("not_warm"));
 	await Promise.all([
 		vault.warm([tenantA, tenantA, tenantB]),
@@ -209,7 +216,7 @@ test("a tenant without keys is not an error until it is used, and is asked for a
 	const { vault, add, asked } = newVault();
 	await vault.warm([tenantA]);
 	assert.throws(() => vault.index(tenantA, "live", "tag", "x"), refuses("not_warm"));
-	add(tenantA);
+	await add(tenantA);
 	await vault.warm([tenantA]);
 	assert.equal(vault.index(tenantA, "live", "tag", "x").length, 32);
 	assert.equal(asked.length, 2);
@@ -230,13 +237,18 @@ function wrappedEpoch(tenantId: string, epoch: number): Buffer {
 test("keys are fetched again after ten minutes: the newest epoch seals, all open, indexes stay", async () => {
 	const clock = manualClock(0);
 	const { vault, add, rows, asked } = newVault({ clock });
-	add(tenantA);
+	await add(tenantA);
 	await vault.warm([tenantA]);
 	const old = vault.seal(place, text);
 	const index = vault.index(tenantA, "live", "tag", "x");
 	const mac = vault.mac(tenantA, "clearance", ["x"]);
 
-	rows.unshift({ tenantId: tenantA, epoch: 2, wrapped: wrappedEpoch(tenantA, 2) });
+	rows.unshift({
+		tenantId: tenantA,
+		epoch: 2,
+		createdAtMs: 0,
+		wrapped: wrappedEpoch(tenantA, 2),
+	});
 	clock.advance(10 * 60_000 - 1);
 	await vault.warm([tenantA]);
 	assert.equal(asked.length, 1);
@@ -244,6 +256,9 @@ test("keys are fetched again after ten minutes: the newest epoch seals, all open
 	clock.advance(1);
 	await vault.warm([tenantA]);
 	assert.equal(asked.length, 2);
+	assert.equal(vault.seal(place, text).readUInt32BE(1), 1, "others may not have it yet");
+	clock.advance(10 * 60_000);
+	await vault.warm([tenantA]);
 	const fresh = vault.seal(place, text);
 	assert.equal(fresh.readUInt32BE(1), 2);
 	for (const sealed of [old, fresh]) assert.deepEqual(vault.open(place, sealed), text);
@@ -256,18 +271,33 @@ test("keys are fetched again after ten minutes: the newest epoch seals, all open
 
 test("an epoch's key is bound to its number", async () => {
 	const { vault, rows } = newVault();
-	rows.push({ tenantId: tenantA, epoch: 2, wrapped: vault.wrapNewTenantKey(tenantA) });
+	rows.push({
+		tenantId: tenantA,
+		epoch: 2,
+		createdAtMs: 0,
+		wrapped: (await vault.makeTenantKey(tenantA)).wrapped,
+	});
 	await vault.warm([tenantA]);
 	assert.throws(() => vault.seal(place, text), refuses("not_authentic"));
-	rows.splice(0, 1, { tenantId: tenantA, epoch: 1, wrapped: vault.wrapNewTenantKey(tenantA) });
+	rows.splice(0, 1, {
+		tenantId: tenantA,
+		epoch: 1,
+		createdAtMs: 0,
+		wrapped: (await vault.makeTenantKey(tenantA)).wrapped,
+	});
 	await vault.warm([tenantA]);
 	assert.deepEqual(vault.open(place, vault.seal(place, text)), text);
 });
 
 test("one tenant's broken key does not stop the others of a batch", async () => {
 	const { vault, add, rows } = newVault();
-	add(tenantA);
-	rows.push({ tenantId: tenantB, epoch: 1, wrapped: vault.wrapNewTenantKey(tenantA) });
+	await add(tenantA);
+	rows.push({
+		tenantId: tenantB,
+		epoch: 1,
+		createdAtMs: 0,
+		wrapped: (await vault.makeTenantKey(tenantA)).wrapped,
+	});
 	await vault.warm([tenantA, tenantB]);
 	vault.seal(place, text);
 	assert.throws(() => vault.seal({ ...place, tenantId: tenantB }, text), refuses("not_authentic"));
@@ -294,7 +324,7 @@ test("the cache is bounded: the longest unused tenant goes, idle ones leave memo
 		string,
 		string,
 	];
-	for (const tenantId of tenants) add(tenantId);
+	for (const tenantId of tenants) await add(tenantId);
 	await vault.warm([tenants[0], tenants[1]]);
 	await vault.warm([tenants[0]]);
 	await vault.warm([tenants[2]]);
@@ -309,7 +339,7 @@ test("the cache is bounded: the longest unused tenant goes, idle ones leave memo
 
 test("a failed fetch fails those who wait, and the next one tries again", async () => {
 	const { vault, add, db } = newVault();
-	add(tenantA);
+	await add(tenantA);
 	const works = db.inPlatform;
 	db.inPlatform = () => Promise.reject(new Error("gone"));
 	await Promise.all([
@@ -321,18 +351,59 @@ test("a failed fetch fails those who wait, and the next one tries again", async 
 	vault.seal(place, text);
 });
 
+test("while the key service is away, what is held goes on for ten minutes; then it is told as such", async () => {
+	const clock = manualClock(0);
+	const random = seededRandom(1);
+	const { db, rows } = keyTable();
+	const local = localProvider({ kind: "file", keys: [rootKey], random });
+	let away = false;
+	const wrapping = createWrapping(
+		{
+			...local,
+			unwrap: (wrapped, label) =>
+				away
+					? Promise.reject(
+							new KeyProviderError("away", "The key service cannot be reached: connect."),
+						)
+					: local.unwrap(wrapped, label),
+		},
+		[],
+	);
+	const vault = createVault({ db, wrapping, platformKey: rootKey, random, clock });
+	for (const tenantId of [tenantA, tenantB]) {
+		const { wrapped } = await vault.makeTenantKey(tenantId);
+		rows.push({ tenantId, epoch: 1, createdAtMs: 0, wrapped });
+	}
+	await vault.warm([tenantA]);
+	away = true;
+	clock.advance(10 * 60_000);
+	await vault.warm([tenantA, tenantB]);
+	vault.seal(place, text);
+	assert.throws(
+		() => vault.seal({ ...place, tenantId: tenantB }, text),
+		(error: Error) =>
+			refuses("keys_away")(error) && (error.cause as Fault).name === "keys_unavailable",
+	);
+	clock.advance(10 * 60_000 - 1);
+	await vault.warm([tenantA]);
+	vault.seal(place, text);
+	clock.advance(1);
+	await vault.warm([tenantA]);
+	assert.throws(() => vault.seal(place, text), refuses("keys_away"));
+	away = false;
+	await vault.warm([tenantA, tenantB]);
+	for (const tenantId of [tenantA, tenantB]) vault.seal({ ...place, tenantId }, text);
+});
+
 test("a tenant's first row is sealed before its key is stored", async () => {
 	const { vault, rows } = newVault();
-	const wrapped = vault.wrapNewTenantKey(tenantA);
-	const sealed = vault.sealUnder(wrapped, place, text);
+	const { wrapped, seal } = await vault.makeTenantKey(tenantA);
+	const sealed = seal(place, text);
 	assert.throws(() => vault.open(place, sealed), refuses("not_warm"));
-	rows.push({ tenantId: tenantA, epoch: 1, wrapped });
+	rows.push({ tenantId: tenantA, epoch: 1, createdAtMs: 0, wrapped });
 	await vault.warm([tenantA]);
 	assert.deepEqual(vault.open(place, sealed), text);
-	assert.throws(
-		() => vault.sealUnder(wrapped, { ...place, tenantId: tenantB }, text),
-		refuses("not_authentic"),
-	);
+	assert.throws(() => seal({ ...place, tenantId: tenantB }, text), refuses("malformed"));
 });
 
 test("no key shows in an inspection, in JSON or in an error", () => {

@@ -5,14 +5,25 @@
 import type { Clock } from "#platform/clock.ts";
 import type { Database } from "#platform/db.ts";
 import type { Random } from "#platform/ids.ts";
+import {
+	type ContactKey,
+	contactFormat,
+	contactNonceBytes,
+	isContactSealed,
+} from "./contact-key.ts";
+import { type Contacts, createContacts } from "./contacts.ts";
+import { deriveBytes } from "./derive.ts";
 import { digest, equalBytes } from "./digest.ts";
 import { epochOf, format, openEnvelope, sealEnvelope } from "./envelope.ts";
-import { createKeyring } from "./keyring.ts";
+import type { KeyFiles } from "./key-files.ts";
+import { createKeyring, type KeyringParts } from "./keyring.ts";
 import type { Part } from "./hmac.ts";
 import type { Keys } from "./keys.ts";
 import { bindPlace, type Place, type PlatformPlace } from "./place.ts";
-import { findWrappedKeys } from "./store.ts";
+import { localProvider } from "./providers/local.ts";
+import { findWrappedKeys, setContactEpoch } from "./store.ts";
 import { VaultError } from "./vault-error.ts";
+import { createWrapping, type Wrapping } from "./wrapping.ts";
 import { nonceSource } from "./xaes.ts";
 
 export interface Vault {
@@ -27,6 +38,17 @@ export interface Vault {
 	open(place: Place, sealed: Buffer): Buffer;
 	sealJson(place: Place, value: unknown): Buffer;
 	openJson<T>(place: Place, sealed: Buffer): T;
+	/** Keys of contacts: what is sealed under one can be made unreadable for good by destroying it. */
+	readonly contacts: Contacts;
+	/** Under a contact's key, bound to the place; 33 bytes longer than the plaintext. */
+	sealFor(contact: ContactKey, place: Place, plaintext: Buffer): Buffer;
+	sealJsonFor(contact: ContactKey, place: Place, value: unknown): Buffer;
+	/**
+	 * What `sealFor` sealed, and what was sealed under the tenant's key before contacts had keys. Throws a VaultError
+	 * `erased` when the contact's key is not there any more, or is a later one.
+	 */
+	openFor(contact: ContactKey | undefined, place: Place, sealed: Buffer): Buffer;
+	openJsonFor<T>(contact: ContactKey | undefined, place: Place, sealed: Buffer): T;
 	/** 32 bytes: HMAC-SHA256 under the tenant's key for (environment, field). The caller normalises `value`. */
 	index(tenantId: string, environment: string, field: string, value: string): Buffer;
 	/** As `index`, under the platform's key: for what must be unique among all tenants. */
@@ -39,28 +61,49 @@ export interface Vault {
 	verifyMac(tenantId: string, purpose: string, parts: readonly Part[], mac: Buffer): boolean;
 	/** SHA-256 over the parts, each behind its length. */
 	digest(...parts: Part[]): Buffer;
-	/** A new random key for a tenant that does not exist yet, wrapped under the root: `tenant_keys.wrapped`. */
-	wrapNewTenantKey(tenantId: string): Buffer;
-	/** Seals under a key just made by `wrapNewTenantKey`, before it is stored and can be warmed. */
-	sealUnder(wrapped: Buffer, place: Place, plaintext: Buffer): Buffer;
+	/** The next `warm` loads the tenant's keys anew: they were rotated. */
+	forgetTenant(tenantId: string): void;
+	/** A new random key for a tenant that does not exist yet. */
+	makeTenantKey(tenantId: string): Promise<NewTenantKey>;
 }
 
-export interface VaultParts {
+export interface NewTenantKey {
+	/** Under the root key: `tenant_keys.wrapped`. */
+	readonly wrapped: Buffer;
+	/** Seals the tenant's first rows, before its key is stored and can be warmed. */
+	seal(place: Place, plaintext: Buffer): Buffer;
+}
+
+/** A root key at hand, 32 bytes, not kept; or a provider, with the platform's key beside it (`openKeys`). */
+export type VaultKeys =
+	| { readonly rootKey: Buffer }
+	| { readonly wrapping: Wrapping; readonly platformKey: Buffer; readonly files?: KeyFiles };
+
+export type VaultParts = VaultKeys & {
 	readonly db: Pick<Database, "inPlatform">;
-	/** 32 bytes, see `openRootKey`; not kept, the caller may overwrite them. */
-	readonly rootKey: Buffer;
 	readonly random: Random;
 	readonly clock: Clock;
 	/** How many tenants' keys are held in memory; 10,000 unless told. */
 	readonly tenantsMax?: number;
-}
+	readonly contactsMax?: number;
+};
 
 export function createVault(parts: VaultParts): Vault {
-	const { db, random, ...rest } = parts;
+	const { db, random, clock, tenantsMax, contactsMax } = parts;
 	const keyring = createKeyring({
-		...rest,
+		...("wrapping" in parts ? parts : keysAtHand(parts.rootKey, random)),
 		random,
+		clock,
+		...(tenantsMax !== undefined && { tenantsMax }),
 		load: (tenantIds) => db.inPlatform((tx) => findWrappedKeys(tx, tenantIds)),
+		epochs: "wrapping" in parts ? epochsIn(parts, db, clock) : undefined,
+	});
+	const contacts = createContacts({
+		keysOf: keyring.of,
+		forgetTenant: keyring.forget,
+		random,
+		clock,
+		...(contactsMax !== undefined && { contactsMax }),
 	});
 
 	const sources = new WeakMap<Keys, () => Buffer>();
@@ -80,6 +123,9 @@ export function createVault(parts: VaultParts): Vault {
 		open: (place, sealed) => open(keyring.of(place.tenantId), place.tenantId, place, sealed),
 		sealJson: (place, value) => vault.seal(place, Buffer.from(JSON.stringify(value), "utf8")),
 		openJson: (place, sealed) => JSON.parse(vault.open(place, sealed).toString("utf8")),
+		contacts,
+		...contactVerbs(random, (place, sealed) => vault.open(place, sealed)),
+		forgetTenant: keyring.forget,
 		index: (tenantId, environment, field, value) =>
 			keyring.of(tenantId).index(environment, field, value),
 		platformIndex: keyring.platform.index,
@@ -89,14 +135,74 @@ export function createVault(parts: VaultParts): Vault {
 		verifyMac: (tenantId, purpose, parts, mac) =>
 			equalBytes(vault.mac(tenantId, purpose, parts), mac),
 		digest,
-		wrapNewTenantKey: keyring.wrapNew,
-		sealUnder(wrapped, place, plaintext) {
-			const { tenantId } = place;
-			const keys = keyring.unwrap(tenantId, [{ tenantId, epoch: 1, wrapped }]);
-			return seal(keys, tenantId, place, plaintext);
+		async makeTenantKey(tenantId) {
+			const { wrapped, keys } = await keyring.makeNew(tenantId);
+			return {
+				wrapped,
+				seal(place, plaintext) {
+					if (place.tenantId !== tenantId)
+						throw VaultError.of("malformed", "a new tenant's key seals that tenant's rows only");
+					return seal(keys, tenantId, place, plaintext);
+				},
+			};
 		},
 	};
 	return vault;
+}
+
+function epochsIn(
+	{ files }: { readonly files?: KeyFiles },
+	db: VaultParts["db"],
+	clock: Clock,
+): KeyringParts["epochs"] {
+	if (files === undefined) return undefined;
+	return {
+		files,
+		began: (tenantId) => db.inPlatform(async (tx) => setContactEpoch(tx, tenantId, 1, clock.now())),
+	};
+}
+
+type ContactVerbs = Pick<Vault, "sealFor" | "sealJsonFor" | "openFor" | "openJsonFor">;
+
+/** `openOlder` opens what was sealed under the tenant's key. */
+function contactVerbs(random: Random, openOlder: Vault["open"]): ContactVerbs {
+	const verbs: ContactVerbs = {
+		sealFor: (contact, place, plaintext) =>
+			contact.seal(
+				random.bytes(contactNonceBytes),
+				bindPlace(contactFormat, place.tenantId, place),
+				plaintext,
+			),
+		sealJsonFor: (contact, place, value) =>
+			verbs.sealFor(contact, place, Buffer.from(JSON.stringify(value), "utf8")),
+		openFor: (contact, place, sealed) =>
+			sealed[0] === format ? openOlder(place, sealed) : openContact(contact, place, sealed),
+		openJsonFor: (contact, place, sealed) =>
+			JSON.parse(verbs.openFor(contact, place, sealed).toString("utf8")),
+	};
+	return verbs;
+}
+
+function openContact(contact: ContactKey | undefined, place: Place, sealed: Buffer): Buffer {
+	const { table, column } = place;
+	// An empty value is what an erasure leaves where a row must stay.
+	if (sealed.length > 0 && !isContactSealed(sealed))
+		throw VaultError.of("malformed", "these bytes are not a sealed value of a known format");
+	if (contact === undefined || !contact.sealed(sealed))
+		throw VaultError.of("erased", `the contact of a value of ${table}.${column} was erased`);
+	const opened = contact.open(bindPlace(contactFormat, place.tenantId, place), sealed);
+	if (opened === undefined)
+		throw VaultError.of(
+			"not_authentic",
+			`a value of ${table}.${column} was changed or belongs elsewhere`,
+		);
+	return opened;
+}
+
+function keysAtHand(rootKey: Buffer, random: Random) {
+	const provider = localProvider({ kind: "file", keys: [rootKey], random });
+	const platformKey = deriveBytes(rootKey, "root/platform");
+	return { wrapping: createWrapping(provider, []), platformKey };
 }
 
 function knownKey(keys: Keys, epoch: number) {

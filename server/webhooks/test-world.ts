@@ -55,7 +55,7 @@ export async function testWorld() {
 			const values = [
 				tenantId,
 				Buffer.from("x"),
-				vault.wrapNewTenantKey(tenantId),
+				(await vault.makeTenantKey(tenantId)).wrapped,
 				new Date(clock.now()),
 			];
 			await database.app.inPlatform((tx) => tx.query(createTenant, values));

@@ -43,7 +43,12 @@ export const powers: readonly Power[] = [
 	{
 		name: "other processes and threads",
 		imports: /^(node:)?(child_process|worker_threads|cluster|vm)$/,
-		holders: [/^processes\//, /^platform\/embedded-postgres\.ts$/],
+		// Key modules are reached by a program of their own; docs/decisions says why.
+		holders: [
+			/^processes\//,
+			/^platform\/embedded-postgres\.ts$/,
+			/^vault\/providers\/pkcs11\.ts$/,
+		],
 		instead: "start it in processes/ and hand the result down",
 	},
 	{

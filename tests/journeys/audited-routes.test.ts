@@ -22,6 +22,8 @@ interface Attempt {
 	readonly method: Method;
 	readonly path: string;
 	readonly body?: object;
+	/** It is on record that it was asked for, and answered that it cannot be done now. */
+	readonly refused?: 409;
 }
 
 let last = 0;
@@ -78,6 +80,23 @@ const attempts: Readonly<Record<string, () => Promise<Attempt> | Attempt>> = {
 		const id = await make(operator, "/v1/operator/routes", route);
 		return { by: operator, method: "delete", path: `/v1/operator/routes/${id}` };
 	},
+	"contact.erase": async () => {
+		const destination = number();
+		await make(live, "/v1/sms/messages", { ...dev.samples.transactional, to: destination });
+		return { by: admin, method: "post", path: "/v1/contacts/erasures", body: { destination } };
+	},
+	"keys.status": () => ({ by: operator, method: "get", path: "/v1/operator/keys" }),
+	"keys.rotate": async () => {
+		const tenant_id = await make(operator, "/v1/operator/tenants", { name: "Rotated" });
+		return { by: operator, method: "post", path: "/v1/operator/keys/rotate", body: { tenant_id } };
+	},
+	"keys.destroy": () => ({
+		by: operator,
+		method: "post",
+		path: "/v1/operator/keys/destroy",
+		body: { root: "file:none" },
+		refused: 409,
+	}),
 	recordPreference: () => ({
 		by: live,
 		method: "post",
@@ -189,6 +208,8 @@ const tables = [
 	"consent_statements",
 	"suppressions",
 	"webhook_endpoints",
+	"contact_keys",
+	"contact_erasures",
 	"lane_entries",
 	"message_states",
 	"message_events",
@@ -221,8 +242,9 @@ after(() => root.run("grant insert on ledger_entries to waxwing_app").catch(() =
 for (const { operationId, audited: type, method } of audited) {
 	const attempt = attempts[operationId] ?? assert.fail(operationId);
 	test(`${operationId} leaves ${type}`, async () => {
-		const reply = await perform(await attempt());
-		assert.ok(reply.status < 300, reply.text);
+		const ready = await attempt();
+		const reply = await perform(ready);
+		assert.ok(reply.status < 300 || reply.status === ready.refused, reply.text);
 		const written = await entriesOf(reply);
 		assert.deepEqual([...new Set(written.map((one) => one.action))], [type]);
 		if (method === "GET")
@@ -254,7 +276,7 @@ for (const { operationId, audited: type, method } of audited) {
 			await root.run("grant insert on ledger_entries to waxwing_app");
 		}
 		const now = await perform(ready);
-		assert.ok(now.status < 300, `afterwards: ${now.text}`);
+		assert.ok(now.status < 300 || now.status === ready.refused, `afterwards: ${now.text}`);
 	});
 }
 

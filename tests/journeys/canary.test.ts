@@ -152,6 +152,7 @@ const fixed: Readonly<Record<string, () => Json>> = {
 	}),
 	"POST /v1/webhooks/:id/test": () => ({ event_type: "sms.sent" }),
 	"POST /v1/preferences": () => ({ handle: person(), consented_at: "2026-01-01T00:00:00Z" }),
+	"POST /v1/contacts/erasures": () => ({ destination: person() }),
 	"POST /v1/sms/suppressions": () => ({ destination: person() }),
 	"POST /v1/senders": () => ({ address: canary(11), kind: "alphanumeric" }),
 	"PATCH /v1/settings": () => ({

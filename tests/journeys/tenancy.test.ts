@@ -64,6 +64,9 @@ async function own(tenant: Tenant, from: string): Promise<Readonly<Record<string
 		"/v1/sms/suppressions/:id": await make("/v1/sms/suppressions", {
 			destination: numberEnding("000001"),
 		}),
+		"/v1/contacts/erasures/:id": await make("/v1/contacts/erasures", {
+			destination: numberEnding("000001"),
+		}),
 		"/v1/senders/:id": sender,
 		"/v1/api-keys/:id": await make("/v1/api-keys", { name: "own", scopes: ["sms:read"] }),
 		"/v1/operator/tenants/:id": tenant.id,
@@ -92,6 +95,9 @@ const bodies: Readonly<Record<string, unknown>> = {
 	"POST /v1/webhooks/:id/test": {},
 	"POST /v1/preferences": { handle: "+919812345678", channel: "sms", status: "granted" },
 	"POST /v1/sms/suppressions": { destination: "+919812345678" },
+	"POST /v1/contacts/erasures": { destination: "+919812345679" },
+	"POST /v1/operator/keys/rotate": { tenant_id: "ten_01k9f8z3e6fxbt2v3n4p5q6r7s" },
+	"POST /v1/operator/keys/destroy": { root: "root:00000000" },
 	"POST /v1/senders": { address: "SWEEPER", kind: "alphanumeric" },
 	"PATCH /v1/settings": { outside_window: "refuse" },
 	"POST /v1/api-keys": { name: "sweep", scopes: ["sms:read"] },
@@ -341,7 +347,19 @@ async function misledPlatform(db: Database, scope: Scope) {
 		senderIndexes: createSenderIndexes(vault),
 	});
 	const egress = createEgress({ allow: ["127.0.0.0/8"], clock });
-	const declared = routesOf({ ...parts, egress, acceptor, ledgerName: "waxwing.local" });
+	const erasures = {
+		erase: () => Promise.reject(new Error("none here")),
+		find: () => Promise.reject(new Error("none here")),
+	};
+	const declared = routesOf({
+		...parts,
+		egress,
+		acceptor,
+		ledgerName: "waxwing.local",
+		erasures,
+		erasureWindowDays: 7,
+		keyWork: {} as never,
+	});
 	const { auditing } = testLedger(parts);
 	return createHttp({
 		routes: declared,
@@ -366,6 +384,15 @@ async function fillTables(tenantId: string): Promise<void> {
 		idempotency_keys: [
 			"insert into idempotency_keys values ($1, 'live', $2, $2, 202, null, null, now())",
 			[tenantId, bytes],
+		],
+		contact_epochs: ["insert into contact_epochs values ($1, 1, now())", [tenantId]],
+		contact_keys: [
+			"insert into contact_keys values ($1, 'live', $2::bytea, 1, $2::bytea || $2::bytea, now())",
+			[tenantId, bytes],
+		],
+		contact_erasures: [
+			"insert into contact_erasures values ($1, $3, 'live', $2, 1, null, 0, 0, 0, now(), null)",
+			[tenantId, bytes, key],
 		],
 		decisions: [
 			"insert into decisions (tenant_id, message_id, environment, ruleset, verdicts, outcome, judged_at) select $1, id, 'live', 'sweep', 'p', 'cleared', now() from messages where tenant_id = $1 limit 1",

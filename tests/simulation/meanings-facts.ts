@@ -1,6 +1,6 @@
 /** What the statements of access, contacts, templates and the vault mean, over the simulation's tables. */
 import { type Meanings, SqlError, type View } from "./memory-database.ts";
-import type { StatementRow } from "./schema.ts";
+import type { ContactKeyRow, StatementRow } from "./schema.ts";
 import { get, put, rows } from "./tables.ts";
 
 /** The rows of `unnest($1, $2, …)`: one array per column, in this order; a column named "" is left out. */
@@ -73,6 +73,22 @@ export function demandVisible(view: View, tenantId: string, environment?: string
 		throw new SqlError("42501", "new row violates row-level security");
 }
 
+function contactKeysIn(values: readonly unknown[]): ContactKeyRow[] {
+	return unnest(values, "tenantId", "environment", "index", "epoch", "wrapped");
+}
+
+function isKnown({ tables, writer }: View, row: ContactKeyRow): boolean {
+	const key = addressKey(row.tenantId, row.environment, row.index);
+	return get(tables.contactKeys, writer, key) !== undefined;
+}
+
+/** Of two transactions that insert one key, the second waits for the first and then finds it there. */
+function addContactKey(view: View, row: ContactKeyRow): void {
+	demandVisible(view, row.tenantId, row.environment);
+	const { tables, writer } = view;
+	put(tables.contactKeys, writer, addressKey(row.tenantId, row.environment, row.index), row);
+}
+
 export const factMeanings: Meanings = {
 	"access.valid_keys": ({ tables, writer }, [, , ids]) =>
 		(ids as string[]).flatMap((id) => get(tables.apiKeys, writer, id) ?? []),
@@ -80,8 +96,31 @@ export const factMeanings: Meanings = {
 	"vault.keys_of_tenants": ({ tables, writer }, [ids]) =>
 		(ids as string[]).flatMap((id) => {
 			const row = get(tables.tenantKeys, writer, id);
-			return row === undefined ? [] : [{ ...row, epoch: 1 }];
+			return row === undefined ? [] : [{ ...row, epoch: 1, createdAtMs: 0, contactEpoch: null }];
 		}),
+
+	"vault.find_contact_keys": (view, values) =>
+		askedKeys(values).flatMap(({ tenantId, environment, index }, i) => {
+			const { tables, writer } = view;
+			const row = get(tables.contactKeys, writer, addressKey(tenantId, environment, index));
+			return row === undefined || !view.sees(tenantId, environment)
+				? []
+				: [{ ord: i + 1, epoch: row.epoch, wrapped: row.wrapped }];
+		}),
+
+	"vault.insert_contact_keys": (view, values) => {
+		for (const row of contactKeysIn(values)) {
+			if (isKnown(view, row)) throw new SqlError("23505", "contact_keys_pkey");
+			addContactKey(view, row);
+		}
+		return [];
+	},
+
+	"vault.offer_contact_keys": (view, values) => {
+		const taken = contactKeysIn(values).filter((row) => !isKnown(view, row));
+		for (const row of taken) addContactKey(view, row);
+		return taken.map(({ wrapped }) => ({ wrapped }));
+	},
 
 	"templates.terms": (view, values) =>
 		askedKeys(values).map(({ tenantId, environment, index }, i) => {

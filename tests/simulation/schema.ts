@@ -118,6 +118,13 @@ export interface SenderRow {
 	readonly addressIndex: Buffer;
 	readonly active: boolean;
 }
+export interface ContactKeyRow {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly index: Buffer;
+	readonly epoch: number;
+	readonly wrapped: Buffer;
+}
 export interface RouteRow {
 	readonly id: string;
 	readonly environment: Environment;
@@ -139,6 +146,7 @@ export interface Tables {
 	readonly senders: Table<SenderRow>;
 	readonly routes: Table<RouteRow>;
 	readonly apiKeys: Table<{ readonly id: string }>;
+	readonly contactKeys: Table<ContactKeyRow>;
 	readonly tenantKeys: Table<{ readonly tenantId: string; readonly wrapped: Buffer }>;
 }
 
@@ -159,6 +167,7 @@ export function createTables(): Tables {
 		senders: createTable("senders"),
 		routes: createTable("routes"),
 		apiKeys: createTable("api_keys"),
+		contactKeys: createTable("contact_keys"),
 		tenantKeys: createTable("tenant_keys"),
 	};
 }

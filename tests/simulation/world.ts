@@ -140,7 +140,11 @@ export async function createWorld(options: WorldOptions): Promise<World> {
 			inPlatform: async (work) =>
 				work({
 					query: async () =>
-						[...tables.tenantKeys.committed.values()].map((row) => ({ ...row, epoch: 1 })),
+						[...tables.tenantKeys.committed.values()].map((row) => ({
+							...row,
+							epoch: 1,
+							createdAtMs: 0,
+						})),
 				} as never),
 		},
 		rootKey,
@@ -201,7 +205,10 @@ async function makeTenants(
 		sender: `WAXW${i}`,
 	}));
 	for (const { id, keyId } of tenants) {
-		tables.tenantKeys.committed.set(id, { tenantId: id, wrapped: vault.wrapNewTenantKey(id) });
+		tables.tenantKeys.committed.set(id, {
+			tenantId: id,
+			wrapped: (await vault.makeTenantKey(id)).wrapped,
+		});
 		tables.apiKeys.committed.set(keyId, { id: keyId });
 	}
 	await vault.warm(tenants.map((tenant) => tenant.id));

@@ -43,7 +43,7 @@ export async function ledgerWorld(clock: Clock = systemClock) {
 	await admin.run("select wx.create_tenant($1, $2, $3, now())", [
 		tenantId,
 		Buffer.from("x"),
-		vault.wrapNewTenantKey(tenantId),
+		(await vault.makeTenantKey(tenantId)).wrapped,
 	]);
 	await vault.warm([tenantId]);
 	// Thousands of signers are opened on it: a disk that has to sync each time would be all there is.

@@ -1,0 +1,180 @@
+/**
+ * Erasing a contact: its key is destroyed, and with it everything sealed under it. The erasure is first written into a
+ * list beside the database, so that a database restored from before it is erased again before it serves anybody. What
+ * other copies of the database hold becomes unreadable when the epoch is turned; until then the certificate says so.
+ */
+import type { Database, Environment, Scope, Tx } from "#platform/db.ts";
+import { Fault } from "#platform/errors.ts";
+import type { Ids } from "#platform/ids.ts";
+import { readEpochs } from "./contact-epochs.ts";
+import { bringBackSurvivors, type TurnParts } from "./epoch-turn.ts";
+import type { KeyFiles } from "./key-files.ts";
+import {
+	completeErasures,
+	contactEpochsBehind,
+	eraseContact,
+	type ErasureRow,
+	erasuresMissing,
+	erasuresWaiting,
+	findErasure,
+} from "./rotation-store.ts";
+import type { Vault } from "./vault.ts";
+
+export interface ErasureParts extends TurnParts {
+	readonly db: Pick<Database, "inTenant">;
+	readonly vault: Pick<Vault, "warm" | "contacts">;
+	readonly ids: Ids;
+}
+
+export interface Erasures {
+	/**
+	 * `index` is the contact's blind index; the tenant's key must be warm. `record` puts the act on record in the same
+	 * transaction: if it throws, nobody is erased. Returns what is certified.
+	 */
+	erase(scope: Scope, index: Buffer, record: OnRecord): Promise<ErasureRow>;
+	/** Throws Fault `not_found`. */
+	find(scope: Scope, id: string): Promise<ErasureRow>;
+	/**
+	 * Before anybody is served: erases again what a restored database does not know, and brings back the keys of those
+	 * who were not erased. Returns how many of each.
+	 */
+	replay(): Promise<Replayed>;
+}
+
+export type OnRecord = (tx: Tx, erasureId: string) => Promise<void>;
+
+export interface Replayed {
+	readonly erased: number;
+	readonly broughtBack: number;
+	/** Lines of the list that cannot be read: of an erasure that a crash cut off before anybody was told. */
+	readonly unreadable: number;
+}
+
+const listFile = "erasures.log";
+const pageLines = 1_000;
+const waitingMost = 10_000;
+
+interface Listed {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly environment: Environment;
+	readonly index: Buffer;
+	readonly epoch: number;
+	readonly atMs: number;
+}
+
+export function createErasures(parts: ErasureParts): Erasures {
+	const { db, files, vault, ids, clock } = parts;
+	const apply = async (one: Listed, record?: OnRecord): Promise<void> => {
+		const { tenantId, environment, index } = one;
+		await db.inTenant({ tenantId, environment }, async (tx) => {
+			await eraseContact(tx, one);
+			await record?.(tx, one.id);
+		});
+		vault.contacts.forget({ tenantId, environment, index });
+	};
+	const find = async (scope: Scope, id: string): Promise<ErasureRow> => {
+		const row = await db.inTenant(scope, (tx) => findErasure(tx, scope, id));
+		if (row === undefined) throw Fault.of("not_found");
+		return row;
+	};
+	return {
+		find,
+		async erase(scope, index, record) {
+			const epoch = readEpochs(files, scope.tenantId).at(-1)?.epoch ?? 1;
+			const listed = { ...scope, id: ids.next(), index, epoch, atMs: clock.now() };
+			files.append(listFile, show(listed));
+			try {
+				await apply(listed, record);
+			} catch (error) {
+				// Rolled back for certain; of any other failure nobody knows whether it was.
+				if (error instanceof Fault && error.name === "audit_unavailable")
+					files.append(listFile, JSON.stringify({ withdrawn: listed.id }));
+				throw error;
+			}
+			return find(scope, listed.id);
+		},
+		async replay() {
+			const broughtBack = await bringBackAll(parts);
+			let erased = 0;
+			let unreadable = 0;
+			const withdrawn = new Set<string>();
+			for await (const lines of files.readLines(listFile, pageLines))
+				for (const line of lines) withdrawn.add(readWithdrawn(line) ?? "");
+			for await (const lines of files.readLines(listFile, pageLines)) {
+				const said = lines.filter((line) => readWithdrawn(line) === undefined);
+				const readable = said.flatMap((line) => read(line) ?? []);
+				unreadable += said.length - readable.length;
+				const listed = readable.filter(({ id }) => !withdrawn.has(id));
+				const missing = await parts.worker.inPlatform((tx) => erasuresMissing(tx, listed));
+				for (const one of listed.filter(({ id }) => missing.has(id))) {
+					await apply(one);
+					erased++;
+				}
+			}
+			await completeTurned(parts);
+			return { erased, broughtBack, unreadable };
+		},
+	};
+}
+
+async function bringBackAll(parts: ErasureParts): Promise<number> {
+	const tenants = tenantsOf(parts.files);
+	const behind = await parts.worker.inPlatform((tx) => contactEpochsBehind(tx, tenants));
+	let count = 0;
+	for (const tenantId of behind) count += await bringBackSurvivors(parts, tenantId);
+	return count;
+}
+
+/** What was erased in an epoch that is destroyed is complete, also when the process that destroyed it died just then. */
+async function completeTurned({ worker, files, clock }: ErasureParts): Promise<void> {
+	const waiting = await worker.inPlatform((tx) => erasuresWaiting(tx, waitingMost));
+	for (const { tenantId } of waiting) {
+		const oldest = readEpochs(files, tenantId)[0]?.epoch ?? 1;
+		await worker.inTenants([tenantId], async (tx) =>
+			completeErasures(tx, tenantId, oldest, clock.now()),
+		);
+	}
+}
+
+function tenantsOf(files: KeyFiles): { readonly tenantId: string; readonly oldest: number }[] {
+	return files.tenants().map((tenantId) => ({
+		tenantId,
+		oldest: readEpochs(files, tenantId)[0]?.epoch ?? 1,
+	}));
+}
+
+function show({ id, tenantId, environment, index, epoch, atMs }: Listed): string {
+	const contact = index.toString("base64");
+	return JSON.stringify({ id, tenant: tenantId, environment, contact, epoch, at: atMs });
+}
+
+/** The erasure that a line withdraws; undefined when it is not such a line. */
+function readWithdrawn(line: string): string | undefined {
+	return /^\{"withdrawn":"([0-9a-f-]{36})"\}$/.exec(line)?.[1];
+}
+
+function read(line: string): Listed | undefined {
+	let said: Record<string, unknown>;
+	try {
+		said = JSON.parse(line) as Record<string, unknown>;
+	} catch {
+		return undefined;
+	}
+	const { id, tenant, environment, contact, epoch, at } = said as {
+		id: string;
+		tenant: string;
+		environment: Environment;
+		contact: string;
+		epoch: number;
+		at: number;
+	};
+	return {
+		id,
+		tenantId: tenant,
+		environment,
+		index: Buffer.from(contact, "base64"),
+		epoch,
+		atMs: at,
+	};
+}

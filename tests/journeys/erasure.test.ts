@@ -1,0 +1,108 @@
+/**
+ * A person is erased through the API of a whole platform; then the database is put back from a copy made before, and the
+ * platform started again over it. What was erased stays erased, everybody else is as they were.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { numberEnding, send, settled } from "../support/messages.ts";
+import { testPlatform } from "../support/platform.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { until } from "../support/http.ts";
+
+const receiver = await startReceiver();
+const platform = await testPlatform();
+const { live, admin, operator } = platform;
+const secretText = "Your parcel 482913 is out for delivery today. -WAXWNG";
+
+test("an erased person's messages keep their facts and lose their contents", async () => {
+	const [gone, stays] = [numberEnding("000001"), numberEnding("000001")];
+	await admin.post("/v1/webhooks", { url: receiver.url, events: ["sms.delivered"] });
+	const [first, second] = [await send(platform, gone), await send(platform, stays)];
+	for (const message of [first, second])
+		assert.equal((await settled(live, message["id"]))["status"], "delivered");
+	await admin.post("/v1/preferences", { handle: gone, channel: "sms", status: "granted" });
+	await admin.post("/v1/sms/suppressions", { destination: gone });
+
+	const erased = await admin.post("/v1/contacts/erasures", { destination: gone });
+	assert.equal(erased.status, 201, erased.text);
+	assert.equal(erased.body["status"], "pending");
+	assert.deepEqual(erased.body["removed"], {
+		consent_statements: 1,
+		message_parts: 0,
+		suppression_addresses: 1,
+	});
+	assert.equal(erased.text.includes(gone), false);
+
+	const one = await live.get(`/v1/sms/messages/${String(first["id"])}`);
+	assert.equal(one.status, 410, one.text);
+	assert.equal(one.error["code"], "W03005");
+	const { data } = await live.get("/v1/sms/messages");
+	const listed = data.find((message) => message["id"] === first["id"]);
+	assert.equal(listed?.["status"], "delivered");
+	assert.deepEqual([listed?.["to"], listed?.["text"]], ["**ERASED**", "**ERASED**"]);
+	assert.equal(
+		(await live.get(`/v1/sms/messages/${String(second["id"])}`)).body["text"],
+		secretText,
+	);
+	const events = await live.get(`/v1/sms/messages/${String(first["id"])}/events`);
+	assert.equal(events.status, 200);
+
+	// Still suppressed, without a number that could be read.
+	const suppressions = await admin.get("/v1/sms/suppressions");
+	assert.deepEqual(
+		suppressions.data.map((row) => row["destination"]),
+		["**ERASED**"],
+	);
+	const again = await send(platform, gone);
+	assert.equal(again["status"], "rejected");
+	const found = await admin.get(`/v1/sms/suppressions?destination=${encodeURIComponent(gone)}`);
+	assert.equal(found.data.length, 1);
+	assert.deepEqual((await admin.get("/v1/preferences")).data, []);
+
+	const certificate = await admin.get(`/v1/contacts/erasures/${String(erased.body["id"])}`);
+	assert.deepEqual(certificate.body, erased.body);
+});
+
+test("what waits for an erased person is not sent", async () => {
+	const gone = numberEnding("000001");
+	const scheduled_at = new Date(Date.now() + 2_000).toISOString();
+	const message = await send(platform, gone, { scheduled_at });
+	await admin.post("/v1/contacts/erasures", { destination: gone });
+	const read = async () => {
+		const { data } = await live.get("/v1/sms/messages");
+		return data.find((one) => one["id"] === message["id"])?.["status"];
+	};
+	await until("it is rejected", read, (status) => status === "rejected");
+});
+
+test("the operator sees the keys, rotates them under traffic, and destroys the old root key only then", async () => {
+	const before = await operator.get("/v1/operator/keys");
+	assert.equal(before.status, 200, before.text);
+	assert.equal(before.body["provider"], "env");
+	assert.equal(before.body["erasures_waiting"], 2);
+	assert.equal((await operator.post("/v1/operator/keys/rotate", {})).status, 409);
+	const root = String(before.body["root"]);
+	const destroyed = await operator.post("/v1/operator/keys/destroy", { root });
+	assert.equal(destroyed.status, 409, destroyed.text);
+	assert.match(String(destroyed.error["message"]), /still wrapped by root:/);
+	const tenant_id = platform.dev.tenantId;
+	const rotated = await operator.post("/v1/operator/keys/rotate", { tenant_id });
+	assert.equal(rotated.status, 202, rotated.text);
+	assert.equal(rotated.body["tenants_turning"], 1);
+	const message = await send(platform, numberEnding("000001"));
+	assert.equal((await settled(live, message["id"]))["text"], secretText);
+	for (const as of [live, admin]) assert.equal((await as.get("/v1/operator/keys")).status, 403);
+});
+
+test("no number and no key is in the key files", () => {
+	const folder = join(platform.dataDir, "keyring");
+	const names = readdirSync(folder);
+	assert.ok(names.includes("platform.key") && names.includes("erasures.log"), names.join());
+	for (const name of names) {
+		const text = readFileSync(join(folder, name), "latin1");
+		assert.equal(/9198\d{8}|\+91/.test(text), false, name);
+		assert.equal(text.includes(platform.rootKey.toString("hex")), false, name);
+	}
+});
