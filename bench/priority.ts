@@ -74,7 +74,7 @@ try {
 	print(product.output().slice(-3_000));
 	throw error;
 } finally {
-	await product.end("SIGKILL");
+	await product.end("SIGINT");
 	hands.stop();
 	removeDataDir(dataDir);
 }

@@ -127,6 +127,11 @@ export const settings = {
 		fallback: "",
 		says: "Destination countries (ISO 3166 alpha-2) a new tenant may send to; empty: none until set per tenant.",
 	},
+	WAXWING_LEDGER_SIGNER: {
+		kind: "flag",
+		fallback: "true",
+		says: "Whether this process runs the ledger's signer. One process of an installation does: with several API processes, `false` in the others.",
+	},
 	WAXWING_LEDGER_NAME: {
 		kind: "text",
 		fallback: "waxwing.local",
@@ -158,6 +163,7 @@ export interface Config {
 	readonly egressAllow: readonly string[];
 	readonly defaultCountries: readonly string[];
 	readonly ledgerName: string;
+	readonly ledgerSigner: boolean;
 	readonly unknownReconcileMs: number;
 	readonly noFsync: boolean;
 }
@@ -213,6 +219,8 @@ export function readConfig(environment: Environment = process.env): Config {
 				(mode === "development" ? "127.0.0.0/8,::1/128" : ""),
 		),
 		defaultCountries: list(text("WAXWING_DEFAULT_COUNTRY_ALLOW")),
+		ledgerSigner:
+			oneOf("WAXWING_LEDGER_SIGNER", text("WAXWING_LEDGER_SIGNER"), ["true", "false"]) === "true",
 		ledgerName: pattern(
 			"WAXWING_LEDGER_NAME",
 			text("WAXWING_LEDGER_NAME"),

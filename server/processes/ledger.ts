@@ -54,7 +54,9 @@ export async function openLedger(parts: LedgerOpening) {
 	);
 	const chores = startLedger({ worker, ledger, refusals, clock, log, metrics, name });
 	const { dataDir } = config;
-	const signer = startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs });
+	const signer = config.ledgerSigner
+		? startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs })
+		: undefined;
 	return {
 		ledger,
 		auditing,
@@ -64,7 +66,7 @@ export async function openLedger(parts: LedgerOpening) {
 			await chores.stop(() =>
 				tell([{ log: platformLog, event: "platform.stopped", actor: system }]),
 			);
-			await signer.stop();
+			await signer?.stop();
 		},
 	};
 }

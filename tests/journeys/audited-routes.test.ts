@@ -82,7 +82,7 @@ const attempts: Readonly<Record<string, () => Promise<Attempt> | Attempt>> = {
 	},
 	"contact.erase": async () => {
 		const destination = number();
-		await make(live, "/v1/sms/messages", { ...dev.samples.transactional, to: destination });
+		await make(live, "/v1/preferences", { handle: destination, channel: "sms", status: "granted" });
 		return { by: admin, method: "post", path: "/v1/contacts/erasures", body: { destination } };
 	},
 	"keys.status": () => ({ by: operator, method: "get", path: "/v1/operator/keys" }),

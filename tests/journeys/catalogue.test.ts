@@ -176,6 +176,15 @@ test("definer functions are these, each reviewed to answer only with ids and sta
 });
 
 const definers: readonly string[] = [
+	"add_tenant_key",
+	"contact_epochs_behind",
+	"erase_contact",
+	"erasures_missing",
+	"erasures_waiting",
+	"keys_of_tenants",
+	"rewrap_tenant_key",
+	"set_contact_epoch",
+	"tenant_keys_after",
 	"create_operator_key",
 	"checkpoints_to_note",
 	"create_tenant",

@@ -37,7 +37,7 @@ test("an erased person's messages keep their facts and lose their contents", asy
 
 	const one = await live.get(`/v1/sms/messages/${String(first["id"])}`);
 	assert.equal(one.status, 410, one.text);
-	assert.equal(one.error["code"], "W03005");
+	assert.equal(one.error["code"], "W03006");
 	const { data } = await live.get("/v1/sms/messages");
 	const listed = data.find((message) => message["id"] === first["id"]);
 	assert.equal(listed?.["status"], "delivered");

@@ -10,6 +10,7 @@ import { createSenderIndexes } from "#messages/prepare.ts";
 import { createRouter } from "#messages/router.ts";
 import { systemClock } from "#platform/clock.ts";
 import { createIds, showId, systemRandom } from "#platform/ids.ts";
+import { openConfiguredKeys } from "#processes/database.ts";
 import { rulesInForce } from "#policy/catalogue.ts";
 import { createVault } from "#vault/index.ts";
 import type { Json } from "../support/http.ts";
@@ -334,7 +335,8 @@ test("what every rule has passed and no route serves is rejected, and its decisi
 		[scope.tenantId],
 	);
 	const random = systemRandom();
-	const vault = createVault({ db: app, rootKey: platform.rootKey, random, clock: systemClock });
+	const keys = await openConfiguredKeys(platform.config, random, false);
+	const vault = createVault({ db: app, ...keys, random, clock: systemClock });
 	const read = readDraft({ ...transactional, to: to() } as never, systemClock.now());
 	assert.ok("draft" in read);
 	const request = { scope, keyId: key?.id ?? "", drafts: [read.draft], idempotency: undefined };

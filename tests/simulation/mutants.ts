@@ -186,9 +186,13 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "a failed commit is answered as if it had been one",
-		seed: 8,
+		seed: 7,
 		noticedBy: ["accepted is durable"],
-		...text("accept.ts", "plan?.cancel();\n\t\tthrow error;", "plan?.cancel();"),
+		...text(
+			"accept.ts",
+			"lostToAnother(error)) continue;\n\t\t\tthrow error;",
+			"lostToAnother(error)) continue;",
+		),
 	},
 	{
 		name: "the results of a failed transaction are forgotten",

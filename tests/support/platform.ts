@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { readConfig } from "#platform/config.ts";
+import { type Config, readConfig } from "#platform/config.ts";
 import { startPlatform } from "#processes/platform.ts";
 import { type TestDatabase, testDatabase } from "./database.ts";
 import { type Client, client } from "./http.ts";
@@ -37,6 +37,7 @@ export interface TestPlatform {
 	readonly dev: Dev;
 	readonly dataDir: string;
 	readonly rootKey: Buffer;
+	readonly config: Config;
 	/** To look behind the API. */
 	readonly database: TestDatabase;
 	/** Clients of the seeded keys. */
@@ -60,17 +61,16 @@ export async function testPlatform(
 	const dataDir = mkdtempSync(join(tmpdir(), "waxwing-journey-"));
 	const rootKey = randomBytes(32);
 	const { user = "", password = "" } = JSON.parse(process.env["WAXWING_TEST_SERVER"] ?? "{}");
-	const platform = await startPlatform(
-		readConfig({
-			WAXWING_DATA_DIR: dataDir,
-			WAXWING_PORT: "0",
-			WAXWING_ROOT_KEY: rootKey.toString("hex"),
-			WAXWING_LOG_LEVEL: process.env["WAXWING_TEST_LOG_LEVEL"] ?? "silent",
-			WAXWING_UNKNOWN_RECONCILE_SECONDS: "1",
-			DATABASE_URL: database.url(user, password),
-			...settings,
-		}),
-	);
+	const config = readConfig({
+		WAXWING_DATA_DIR: dataDir,
+		WAXWING_PORT: "0",
+		WAXWING_ROOT_KEY: rootKey.toString("hex"),
+		WAXWING_LOG_LEVEL: process.env["WAXWING_TEST_LOG_LEVEL"] ?? "silent",
+		WAXWING_UNKNOWN_RECONCILE_SECONDS: "1",
+		DATABASE_URL: database.url(user, password),
+		...settings,
+	});
+	const platform = await startPlatform(config);
 	let stopping: Promise<void> | undefined;
 	stop = () => {
 		stopping ??= platform.stop();
@@ -85,6 +85,7 @@ export async function testPlatform(
 		dev,
 		dataDir,
 		rootKey,
+		config,
 		database,
 		live: client(baseUrl, dev.apiKey),
 		test: client(baseUrl, dev.testKey),
