@@ -79,7 +79,12 @@ export async function openWorld(options: WorldOptions): Promise<World> {
 				...env,
 			},
 		});
-	let product = await start();
+	let product = await start().catch(async (error: unknown) => {
+		// A carrier that went on listening would keep the test's process alive instead of showing why.
+		await sink.down();
+		removeDataDir(dataDir);
+		throw error;
+	});
 	const place = (): Place => ({ port: product.port, apiKey: product.dev.apiKey });
 	const client = createClient(place, random, options.client);
 	return {
