@@ -63,7 +63,7 @@ test("a stop does not wait for ever for a database that is away, and nothing is 
 	const { recorder, written } = recorderThat(() => (isAway ? "40001" : undefined));
 	recorder.open("b", 1);
 	const ended = end(recorder, 1);
-	assert.equal(await recorder.stop(20), 1, "one is not written");
+	assert.equal(await recorder.stop(100), 1, "one is not written");
 	isAway = false;
 	await ended;
 	await recorder.stop(20);
@@ -79,4 +79,33 @@ test("a stop waits for what is being written", async () => {
 	void end(recorder, 1);
 	assert.equal(await recorder.stop(5_000), 0);
 	assert.equal(written.length, 1);
+});
+
+test("results wait for others, receipts only for those that follow at once", async (context) => {
+	context.mock.timers.enable({ apis: ["setTimeout"] });
+	const passMs = async (ms: number): Promise<void> => {
+		for (let passed = 0; passed < ms; passed++) {
+			context.mock.timers.tick(1);
+			await new Promise((resolve) => void setImmediate(resolve));
+		}
+	};
+	const { recorder, written } = recorderThat(() => undefined);
+	recorder.open("b", 3);
+	void end(recorder, 1);
+	await passMs(20);
+	void end(recorder, 2);
+	assert.equal(written.length, 0, "nobody waits for a result");
+	await passMs(5);
+	assert.deepEqual(written, [["lanes.finish"]], "both in one transaction");
+
+	void end(recorder, 3);
+	const receipt = { routeId: tenantId, candidates: [], messageState: 2, errorCode: undefined };
+	const stored = [recorder.receipt(receipt)];
+	await passMs(3);
+	stored.push(recorder.receipt(receipt));
+	await passMs(3);
+	assert.equal(written.length, 1, "another receipt came: there may be more");
+	await passMs(3);
+	assert.equal(written.length, 2, "the carrier may wait for its answers");
+	await Promise.all(stored);
 });

@@ -21,7 +21,9 @@ const writeMax = 256;
 const receiptsWaitingMax = 20_000;
 const retryMs = 250;
 /** How long few results are gathered for a transaction, milliseconds: nobody waits for them. */
-const gatherMs = 4;
+const gatherMs = 24;
+/** A carrier that sends no receipt for so long may wait for the answers to those that it has sent, milliseconds. */
+const quietMs = 4;
 const few = 200;
 
 export interface Result {
@@ -119,15 +121,29 @@ export function createRecorder(parts: RecorderParts): Recorder {
 function wake(inner: Inner): void {
 	if (inner.writing || inner.stopped) return;
 	inner.writing = true;
-	setTimeout(() => void writeOut(inner), gatherMs);
+	void writeOut(inner);
+}
+
+/**
+ * Resolves when it is time to write: when many wait, when they have waited long enough, or when there are receipts and
+ * no more came. Few and large transactions cost the database less than many small ones.
+ */
+async function gather(inner: Inner): Promise<void> {
+	for (let waitedMs = 0; waitedMs < gatherMs; waitedMs += quietMs) {
+		const before = inner.receipts.length;
+		await new Promise((resolve) => void setTimeout(resolve, quietMs));
+		const receipts = inner.receipts.length;
+		if (receipts + inner.results.length >= few) return;
+		if (receipts > 0 && receipts === before) return;
+	}
 }
 
 async function writeOut(inner: Inner): Promise<void> {
 	for (;;) {
-		await writeSome(inner);
-		const left = inner.results.length + inner.receipts.length;
-		if (left === 0 || inner.stopped) break;
-		if (left < few) await new Promise((resolve) => void setTimeout(resolve, gatherMs));
+		const waiting = inner.results.length + inner.receipts.length;
+		if (waiting === 0 || inner.stopped) break;
+		if (waiting < few) await gather(inner);
+		if (!inner.stopped) await writeSome(inner);
 	}
 	inner.writing = false;
 	for (const done of inner.onIdle.splice(0)) done();
