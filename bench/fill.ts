@@ -13,6 +13,7 @@ import { openDatabase } from "../server/platform/db.ts";
 import { readId, systemRandom } from "../server/platform/ids.ts";
 import { superuserOf } from "./meter.ts";
 import type { Product } from "./product.ts";
+import { promotion } from "./requests.ts";
 
 export interface Filled {
 	readonly waiting: number;
@@ -51,7 +52,7 @@ export async function fill(product: Product, waiting: number): Promise<Filled> {
 	const [first] = clients as [pg.Client, pg.Client];
 	const models = {
 		scheduled: await model(product, first, product.dev.samples.transactional),
-		due: { ...(await model(product, first, promotion())), routeId: pausedRouteId },
+		due: { ...(await model(product, first, promotion("WAXWNG"))), routeId: pausedRouteId },
 	};
 	const nowMs = Date.now();
 	const monthMs = Date.UTC(new Date(nowMs).getUTCFullYear(), new Date(nowMs).getUTCMonth());
@@ -86,12 +87,6 @@ export async function fill(product: Product, waiting: number): Promise<Filled> {
 		address,
 		seconds: (performance.now() - startedMs) / 1_000,
 	};
-}
-
-function promotion() {
-	const consent = { source: "web form", consented_at: new Date().toISOString() };
-	const text = "Shoes at half their price until Sunday.";
-	return { to: "+4915100000000", from: "WAXWNG", category: "promotional", text, consent };
 }
 
 async function makePausedRoute({ dev }: Product): Promise<string> {

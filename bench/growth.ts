@@ -12,7 +12,14 @@ import { parseArgs } from "node:util";
 import { type Filled, fill, filledEnv } from "./fill.ts";
 import { describeMachine, type Machine, medianOf, print, record } from "./journal.ts";
 import { openMeter, rssMiB } from "./meter.ts";
-import { makeDataDir, pause, type Product, removeDataDir, startProduct } from "./product.ts";
+import {
+	makeDataDir,
+	pause,
+	type Product,
+	type ProductOptions,
+	removeDataDir,
+	startProduct,
+} from "./product.ts";
 import { kindsCount, mergeTimes, type ReadTimes, read, readsPerSecond } from "./reads.ts";
 import { productRequest } from "./requests.ts";
 import { ask, drive, startHands } from "./run.ts";
@@ -69,17 +76,21 @@ try {
 	if (values["data-dir"] === undefined) removeDataDir(root);
 }
 
+function optionsOf(size: Size): ProductOptions {
+	return { dataDir: join(root, size), smscPort: hands.smscPort, env: filledEnv };
+}
+
 function start(size: Size): Promise<Product> {
-	return startProduct({ dataDir: join(root, size), smscPort: hands.smscPort, env: filledEnv });
+	return startProduct(optionsOf(size));
 }
 
 /** Fills the folder unless that was done before. */
 async function prepare(size: Size): Promise<Filled> {
-	const dataDir = join(root, size);
+	const { dataDir } = optionsOf(size);
 	const note = join(dataDir, "filled.json");
 	if (existsSync(note)) return JSON.parse(readFileSync(note, "utf8")) as Filled;
 	mkdirSync(dataDir, { recursive: true });
-	await preloadStatements({ dataDir, smscPort: hands.smscPort });
+	await preloadStatements(optionsOf(size));
 	const product = await start(size);
 	try {
 		const filled = await fill(product, sizes[size]);

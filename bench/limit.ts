@@ -12,7 +12,7 @@ import { describeMachine, medianOf, print, record } from "./journal.ts";
 import type { LoadReport } from "./load.ts";
 import { cpuSecondsOf, type Meter, openMeter } from "./meter.ts";
 import { makeDataDir, pause, removeDataDir, startProduct } from "./product.ts";
-import { productRequest } from "./requests.ts";
+import { productRequest, promotion } from "./requests.ts";
 import { ask, startHands } from "./run.ts";
 
 const { values } = parseArgs({
@@ -48,14 +48,7 @@ const product = await startProduct({ dataDir, smscPort: hands.smscPort });
 const { dev, port, child } = product;
 const kinds = {
 	transactional: { ...dev.samples.transactional },
-	/** A number in Germany, where promotion needs consent and knows no hours. */
-	promotional: {
-		to: "+4915100000000",
-		from: "WAXWNG",
-		category: "promotional",
-		text: "Shoes at half their price until Sunday.",
-		consent: { source: "web form", consented_at: new Date().toISOString() },
-	},
+	promotional: promotion("WAXWNG"),
 };
 try {
 	const meter = await openMeter(dataDir);

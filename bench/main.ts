@@ -9,6 +9,7 @@ const names = [
 	"cold",
 	"limit",
 	"growth",
+	"workers",
 	"where",
 	"ledger",
 	"vault",

@@ -9,7 +9,7 @@ import { describeMachine, print, record } from "./journal.ts";
 import type { LoadOrder, LoadReport } from "./load.ts";
 import { openMeter } from "./meter.ts";
 import { makeDataDir, pause, type Product, removeDataDir, startProduct } from "./product.ts";
-import { productRequest } from "./requests.ts";
+import { productRequest, promotion } from "./requests.ts";
 import { ask, type Hands, quantilesOf, startHands } from "./run.ts";
 import { monotonicMs, type SinkReport } from "./sink.ts";
 
@@ -33,14 +33,6 @@ const hands = await startHands();
 const product = await startProduct({ dataDir, smscPort: hands.smscPort });
 const { dev } = product;
 const other = { ...dev, apiKey: dev.otherTenant.apiKey };
-/** Numbers in Germany, where promotion needs consent and knows no hours. */
-const promotion = (from: string, consentedAt: string) => ({
-	to: "+4915100000000",
-	from,
-	category: "promotional",
-	text: "Shoes at half their price until Sunday.",
-	consent: { source: "web form", consented_at: consentedAt },
-});
 try {
 	const meter = await openMeter(dataDir);
 	const machine = await describeMachine(meter);

@@ -5,6 +5,17 @@ export const indexDigits = 8;
 /** What no request holds by chance. */
 export const placeholder = "@@@@@@@@";
 
+/** A promotional message to a number in Germany, where promotion needs consent and knows no hours. */
+export function promotion(from: string, consentedAt = new Date().toISOString()) {
+	return {
+		to: "+4915100000000",
+		from,
+		category: "promotional",
+		text: "Shoes at half their price until Sunday.",
+		consent: { source: "web form", consented_at: consentedAt },
+	};
+}
+
 /** One message per request to POST /v1/sms/messages, or several to POST /v1/sms/batches. */
 export function productRequest(
 	{ baseUrl, apiKey }: Pick<DevelopmentFile, "baseUrl" | "apiKey">,

@@ -40,8 +40,8 @@ export interface Sink {
 	/** Receipts not yet acknowledged. */
 	owed(): number;
 	connections(): number;
-	/** Called with each submit as it arrives. */
-	onSubmit: ((pdu: SubmitSm) => void) | undefined;
+	/** Called with each submit as it arrives, and the number of the connection it came by. */
+	onSubmit: ((pdu: SubmitSm, connection: number) => void) | undefined;
 	onAcknowledged: (() => void) | undefined;
 	/** Whether submits are owed a receipt; they are unless told otherwise. */
 	receipts: boolean;
@@ -58,6 +58,8 @@ interface Receipt {
 
 interface Peer {
 	readonly socket: Socket;
+	/** Connections are counted up. */
+	readonly number: number;
 	bound: boolean;
 	sequence: number;
 	readonly unacknowledged: Map<number, Receipt>;
@@ -73,6 +75,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 	const { receiptAfterMs = 5, receiptTimeoutMs = 0, judge = () => "accept" } = options;
 	let nextId = options.firstId ?? 1_000_000_000;
 	let submits = 0;
+	let connections = 0;
 	let acknowledged = 0;
 	let armed = false;
 	let server: Server | undefined;
@@ -106,7 +109,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 	const take = (peer: Peer, pdu: SubmitSm, out: Buffer[]): void => {
 		submits++;
 		const id = String(nextId++);
-		sink.onSubmit?.(pdu);
+		sink.onSubmit?.(pdu, peer.number);
 		const verdict = judge(pdu);
 		if (sink.receipts) queue.push({ id, source: pdu.source, destination: pdu.destination });
 		if (verdict === "drop") return void peer.socket.resetAndDestroy();
@@ -164,7 +167,13 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
 		}
 	};
 	const serve = (socket: Socket): void => {
-		const peer: Peer = { socket, bound: false, sequence: 1, unacknowledged: new Map() };
+		const peer: Peer = {
+			socket,
+			number: connections++,
+			bound: false,
+			sequence: 1,
+			unacknowledged: new Map(),
+		};
 		const framer = createFramer();
 		peers.add(peer);
 		socket.setNoDelay(true).on("error", () => undefined);
@@ -240,6 +249,8 @@ export interface SinkReport {
 	readonly seenAtMs: Float64Array;
 	readonly unique: number;
 	readonly duplicates: number;
+	/** Submits by connection, in the order in which they first sent one. */
+	readonly binds: readonly number[];
 	readonly lastSubmitMs: number;
 	readonly acknowledged: number;
 	readonly lastAcknowledgedMs: number;
@@ -258,7 +269,9 @@ async function serveParent(): Promise<void> {
 	const digits = 8;
 	let seenAtMs = new Float64Array(0);
 	let [unique, duplicates, lastSubmitMs, lastAcknowledgedMs, before] = [0, 0, 0, 0, 0];
-	sink.onSubmit = ({ destination }) => {
+	const binds = new Map<number, number>();
+	sink.onSubmit = ({ destination }, connection) => {
+		binds.set(connection, (binds.get(connection) ?? 0) + 1);
 		const index = Number(destination.address.slice(-digits));
 		if ((seenAtMs[index] ?? 1) !== 0) duplicates++;
 		else {
@@ -277,6 +290,7 @@ async function serveParent(): Promise<void> {
 			sink.receipts = asked.receipts !== false;
 			seenAtMs = new Float64Array(asked.reset);
 			[unique, duplicates, lastSubmitMs, lastAcknowledgedMs] = [0, 0, 0, 0];
+			binds.clear();
 			before = sink.acknowledged();
 			process.send?.({ reset: true });
 			return;
@@ -284,6 +298,7 @@ async function serveParent(): Promise<void> {
 		const counts = {
 			unique,
 			duplicates,
+			binds: [...binds.values()],
 			lastSubmitMs,
 			acknowledged: sink.acknowledged() - before,
 			lastAcknowledgedMs,

@@ -36,8 +36,8 @@ export interface HandedMessage {
 }
 
 export type ToSending =
-	/** `batches`: JSON of HandedBatch[]. Their leases end at `untilMs`. */
-	| { readonly kind: "handed"; readonly batches: string; readonly untilMs: number }
+	/** `batches`: each the JSON of a HandedBatch, so that they can be read one at a time. Their leases end at `untilMs`. */
+	| { readonly kind: "handed"; readonly batches: readonly string[]; readonly untilMs: number }
 	/** Messages were put into these lanes of the table, as `route/class`. */
 	| { readonly kind: "waits"; readonly lanes: readonly string[] }
 	/** Something is in the outbox. */
@@ -61,20 +61,17 @@ export interface LeftBatch {
 	readonly messages: number;
 }
 
-/** Reads what was handed over; the tenants' keys must be warm. A clearance that is not the message's own throws. */
-export function readHanded(batches: readonly HandedBatch[], vault: Vault): StartedBatch[] {
-	return batches.map((batch) => {
-		const known: Known[] = [];
-		const parcels = batch.messages.map((message) => {
-			const subject = subjectOf(batch.tenantId, message);
-			const { settings } = batch;
-			if (batch.started)
-				known.push({ facts: factsOf(subject, settings, message.judged), settings });
-			return parcelOf(batch, message, subject, vault);
-		});
-		const { id, routeId, class: classNumber, tenantId, started } = batch;
-		return { id, routeId, class: classNumber, tenantId, handed: true, started, parcels, known };
+/** Reads what was handed over; the tenant's keys must be warm. A clearance that is not the message's own throws. */
+export function readHanded(batch: HandedBatch, vault: Vault): StartedBatch {
+	const known: Known[] = [];
+	const parcels = batch.messages.map((message) => {
+		const subject = subjectOf(batch.tenantId, message);
+		const { settings } = batch;
+		if (batch.started) known.push({ facts: factsOf(subject, settings, message.judged), settings });
+		return parcelOf(batch, message, subject, vault);
 	});
+	const { id, routeId, class: classNumber, tenantId, started } = batch;
+	return { id, routeId, class: classNumber, tenantId, handed: true, started, parcels, known };
 }
 
 function subjectOf(tenantId: string, { subject, octets }: HandedMessage): Subject {

@@ -20,19 +20,23 @@ import {
 	type Effects,
 } from "./effects.ts";
 import { gatherFacts, type Known } from "./facts.ts";
-import { leaseMs } from "./handover.ts";
+import { batchMax, leaseMs } from "./handover.ts";
+import type { Urgency } from "./lanes.ts";
 import type { LateAnswers } from "./late-answers.ts";
 import { startBatches } from "./lane-store.ts";
 import type { Batch, Parcel, Subject } from "./parcel.ts";
 import type { Recorder } from "./recorder.ts";
-import type { Room } from "./room.ts";
+import type { Restraint } from "./restraint.ts";
+import { type Room, startMax } from "./room.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal } from "./state.ts";
 import { insertDecisions, type NewDecision } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
-/** Transactions that start batches, per route: while they run, what arrives gathers for the next. */
+/** Transactions that start batches, per route and urgency: while they run, what arrives gathers for the next. */
 const startsMax = 2;
+/** Messages given to the binds in one turn of the event loop: whoever has a one-time code comes in between. */
+export const turnMax = 32;
 const retryMs = 250;
 
 export interface DispatchParts {
@@ -43,6 +47,7 @@ export interface DispatchParts {
 	readonly random: Random;
 	readonly log: Log;
 	readonly room: Room;
+	readonly restraint: Pick<Restraint, "restMs">;
 	readonly recorder: Recorder;
 	readonly router: Router;
 	readonly lateAnswers: LateAnswers;
@@ -78,9 +83,11 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(parts: DispatchParts): Dispatcher {
-	const { room, recorder } = parts;
-	/** By route: transactions that start batches. */
+	const { room, recorder, restraint } = parts;
+	/** By route and urgency: transactions that start batches. */
 	const starts = new Map<string, number>();
+	/** Routes whose ordinary classes rest. */
+	const resting = new Set<string>();
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
@@ -99,26 +106,44 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		}
 	};
 	const pump = (routeId: string): void => {
+		pumpOne(routeId, "urgent");
+		if (!resting.has(routeId)) pumpOne(routeId, "ordinary");
+	};
+	/** While codes come late, the others go batch by batch, one after the other, with rests between. */
+	const pumpOne = (routeId: string, urgency: Urgency): void => {
 		const outlet = parts.outletOf(routeId);
-		const running = starts.get(routeId) ?? 0;
-		if (stopping || outlet === undefined || running >= startsMax) return;
-		const batches = room.fill(routeId);
+		const name = `${routeId}/${urgency}`;
+		const running = starts.get(name) ?? 0;
+		const isHeld = urgency === "ordinary" && restraint.restMs() > 0;
+		if (stopping || outlet === undefined || running >= (isHeld ? 1 : startsMax)) return;
+		const batches = room.fill(routeId, urgency, isHeld ? batchMax : startMax);
 		if (batches.length === 0) return;
 		parts.onTaken(batches);
 		fly(batches);
-		starts.set(routeId, running + 1);
+		starts.set(name, running + 1);
 		void send(own, outlet, batches, context, land).finally(() => {
-			for (const { parcels } of batches) room.leave(routeId, parcels.length);
-			starts.set(routeId, (starts.get(routeId) ?? 0) - 1);
+			for (const { parcels } of batches) room.leave(routeId, urgency, parcels.length);
+			starts.set(name, (starts.get(name) ?? 0) - 1);
+			if (urgency === "ordinary") rest(routeId);
 			pump(routeId);
 		});
+	};
+	const rest = (routeId: string): void => {
+		const ms = restraint.restMs();
+		if (ms === 0 || resting.has(routeId)) return;
+		resting.add(routeId);
+		setTimeout(() => {
+			resting.delete(routeId);
+			pump(routeId);
+		}, ms);
 	};
 	return {
 		wake: pump,
 		sendStarted(batch) {
 			fly([batch]);
 			const outlet = parts.outletOf(batch.routeId) as Outlet;
-			sendAll(parts, outlet, [batch], new Map([[batch.id, batch.known]]), context, land);
+			const known = new Map([[batch.id, batch.known]]);
+			void sendAll(parts, outlet, [batch], known, context, land);
 		},
 		inFlight: () => flying,
 		late(answer) {
@@ -155,24 +180,26 @@ async function send(
 	context: EffectContext,
 	land: Land,
 ): Promise<void> {
-	sendAll(parts, outlet, batches, await start(parts, batches), context, land);
+	await sendAll(parts, outlet, batches, await start(parts, batches), context, land);
 }
 
-/** Judges the parcels of started batches once more and gives those that are clear to the binds. */
-function sendAll(
+/** Judges the parcels of started batches once more and gives those that are clear to the binds, some in each turn. */
+async function sendAll(
 	parts: DispatchParts,
 	{ pool, dialect }: Outlet,
 	batches: readonly Batch[],
 	started: Started,
 	context: EffectContext,
 	land: Land,
-): void {
+): Promise<void> {
 	const renewed: NewDecision[] = [];
+	let done = 0;
 	for (const batch of batches) {
 		// Asked of the batch: one that was lost may hold a message that came back to us in another.
 		const knownOf = started.get(batch.id);
 		for (const [i, parcel] of batch.parcels.entries()) {
 			const known = knownOf?.[i];
+			if (done++ > 0 && done % turnMax === 1) await nextTurn();
 			if (known === undefined) {
 				// The lease ran out before we could start: nothing left, and whoever holds it now decides.
 				land(batch.id, { released: { tenantId: batch.tenantId, batchId: batch.id } });
@@ -211,6 +238,10 @@ function sendAll(
 		}
 	}
 	if (renewed.length > 0) void storeRenewed(parts, renewed);
+}
+
+function nextTurn(): Promise<void> {
+	return new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** By batch that is still ours: what is known of its messages, in the order of its parcels. */

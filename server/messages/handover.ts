@@ -76,7 +76,8 @@ function createPlan({ gate, ids, clock, owner, post }: HandoverParts): HandoverP
 			return batch.id;
 		},
 		commit() {
-			if (batches.length > 0) post({ kind: "handed", batches: JSON.stringify(batches), untilMs });
+			const texts = batches.map((batch) => JSON.stringify(batch));
+			if (texts.length > 0) post({ kind: "handed", batches: texts, untilMs });
 			if (waiting.size > 0) post({ kind: "waits", lanes: [...waiting] });
 		},
 		cancel() {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLanes } from "./lanes.ts";
+import { createLanes, type Urgency } from "./lanes.ts";
 import type { Batch, Parcel } from "./parcel.ts";
 
 let next = 0;
@@ -21,10 +21,9 @@ test("the smaller class leaves first, whoever came first", () => {
 	lanes.push(batch("a", 3, 10));
 	lanes.push(batch("b", 1, 10));
 	lanes.push(batch("c", 0, 10));
-	assert.deepEqual(
-		lanes.take("r", 25, 25).map((one) => one.class),
-		[0, 1, 3],
-	);
+	const classes = (urgency: Urgency) => lanes.take("r", urgency, 25).map((one) => one.class);
+	assert.deepEqual(classes("urgent"), [0]);
+	assert.deepEqual(classes("ordinary"), [1, 3]);
 	assert.equal(lanes.waiting("r"), 0);
 });
 
@@ -32,7 +31,7 @@ test("tenants of a class take turns by messages, so that one's million does not 
 	const lanes = createLanes();
 	for (let i = 0; i < 20; i++) lanes.push(batch("large", 1, 64));
 	for (let i = 0; i < 4; i++) lanes.push(batch("small", 1, 16));
-	const order = lanes.take("r", 256, 256).map((one) => one.tenantId);
+	const order = lanes.take("r", "ordinary", 256).map((one) => one.tenantId);
 	assert.deepEqual(order.slice(0, 5), ["large", "small", "small", "small", "small"]);
 	assert.ok(order.filter((tenant) => tenant === "large").length >= 3);
 });
@@ -44,21 +43,22 @@ test("a tenant with small batches gets as many messages in a turn as one with la
 		for (let j = 0; j < 64; j++) lanes.push(batch("small", 1, 1));
 	}
 	const counts = { large: 0, small: 0 };
-	for (const one of lanes.take("r", 1_280, 1_280))
+	for (const one of lanes.take("r", "ordinary", 1_280))
 		counts[one.tenantId as "large" | "small"] += one.parcels.length;
 	assert.deepEqual(counts, { large: 640, small: 640 });
 });
 
-test("what is kept of a window goes to authentication only", () => {
+test("whole batches are taken, and only of the classes that were asked for", () => {
 	const lanes = createLanes();
 	lanes.push(batch("a", 1, 10));
-	assert.deepEqual(lanes.take("r", 4, 0), []);
 	lanes.push(batch("b", 0, 4));
+	assert.deepEqual(lanes.take("r", "ordinary", 0), []);
 	assert.deepEqual(
-		lanes.take("r", 4, 0).map((one) => one.class),
+		lanes.take("r", "urgent", 100).map((one) => one.class),
 		[0],
 	);
-	assert.equal(lanes.take("r", 5, 1).length, 1);
+	assert.deepEqual(lanes.take("r", "urgent", 100), []);
+	assert.equal(lanes.take("r", "ordinary", 1).length, 1);
 });
 
 test("drain gives back everything, and nothing is left", () => {
@@ -67,6 +67,6 @@ test("drain gives back everything, and nothing is left", () => {
 	lanes.push(batch("b", 2, 4, "other"));
 	assert.equal(lanes.batchIds().length, 2);
 	assert.equal(lanes.drain().length, 2);
-	assert.deepEqual(lanes.take("r", 10, 10), []);
+	assert.deepEqual(lanes.take("r", "ordinary", 10), []);
 	assert.equal(lanes.waiting("other"), 0);
 });

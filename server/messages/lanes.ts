@@ -22,13 +22,16 @@ interface Lane {
 	messages: number;
 }
 
+/** Authentication is urgent; no other class is. */
+export type Urgency = "urgent" | "ordinary";
+
 export interface Lanes {
 	push(batch: Batch): void;
 	/**
-	 * Takes whole batches in turn until `most` messages are reached (the last batch may go over); other classes than
-	 * authentication only up to `common` in all.
+	 * Takes whole batches in turn until `most` messages are reached (the last batch may go over): of authentication, or
+	 * of the other classes.
 	 */
-	take(routeId: string, most: number, common: number): Batch[];
+	take(routeId: string, urgency: Urgency, most: number): Batch[];
 	/** Messages waiting in a route, in one class or all. */
 	waiting(routeId: string, classNumber?: number): number;
 	/** Empties everything: what was never started goes back to the table. */
@@ -48,12 +51,12 @@ export function createLanes(): Lanes {
 	};
 	return {
 		push: (batch) => pushTo(lanesOf(batch.routeId)[batch.class] as Lane, batch),
-		take(routeId, most, common) {
+		take(routeId, urgency, most) {
 			const taken: Batch[] = [];
-			const [urgent, ...others] = lanesOf(routeId) as [Lane, ...Lane[]];
-			const urgentTook = most - takeFrom(urgent, most, taken);
-			let left = Math.min(most, common) - urgentTook;
-			for (const lane of others) left = takeFrom(lane, left, taken);
+			const lanes = lanesOf(routeId);
+			let left = most;
+			for (const lane of urgency === "urgent" ? lanes.slice(0, 1) : lanes.slice(1))
+				left = takeFrom(lane, left, taken);
 			return taken;
 		},
 		waiting(routeId, classNumber) {

@@ -26,7 +26,7 @@ import {
 	type ToAccepting,
 	type ToSending,
 } from "./channel.ts";
-import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
+import { createDispatcher, type Dispatcher, type Outlet, type StartedBatch } from "./dispatch.ts";
 import { createInbound, type Inbound } from "./inbound.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import type { Batch } from "./parcel.ts";
@@ -34,6 +34,7 @@ import { createLateAnswers } from "./late-answers.ts";
 import { type Loop, startLoop } from "#platform/loop.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
+import { createRestraint, type Restraint } from "./restraint.ts";
 import { createRoom, type Room } from "./room.ts";
 import { createRouter, type RouteEntry, type Router } from "./router.ts";
 import { type SweepParts, sweepOften, sweepSeldom } from "./sweep.ts";
@@ -83,6 +84,7 @@ interface Inner extends SendingParts {
 	readonly owner: string;
 	readonly lanes: Lanes;
 	readonly room: Room;
+	readonly restraint: Restraint;
 	readonly recorder: Recorder;
 	readonly inbound: Inbound;
 	readonly outlets: Map<string, Outlet>;
@@ -115,6 +117,7 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 		owner: parts.ids.next(),
 		lanes,
 		room: createRoom(lanes, outletOf),
+		restraint: createRestraint(parts.clock),
 		recorder: createRecorder(parts),
 		inbound: inboundOf(parts),
 		outlets,
@@ -188,25 +191,34 @@ async function takeOver(
 	dispatcher: Dispatcher,
 	{ batches, untilMs }: Extract<ToSending, { kind: "handed" }>,
 ): Promise<void> {
-	const handed = JSON.parse(batches) as HandedBatch[];
-	await warm(inner, handed, untilMs);
-	const nowMs = inner.clock.now();
-	for (const batch of readHanded(handed, inner.vault)) {
-		const isFresh = nowMs < untilMs && nowMs - (batch.known[0]?.facts.now ?? 0) < freshMs;
-		if (batch.started && isFresh && inner.room.fits(batch)) {
-			noteLeft(inner, [batch]);
-			dispatcher.sendStarted(batch);
-		} else inner.lanes.push(batch);
+	const routeIds = new Set<string>();
+	for (const [i, text] of batches.entries()) {
+		// One batch a turn: reading its seals takes milliseconds, and a one-time code may be handed over meanwhile.
+		if (i > 0) await new Promise<void>((resolve) => void setImmediate(resolve));
+		const handed = JSON.parse(text) as HandedBatch;
+		await warm(inner, handed.tenantId, untilMs);
+		takeOne(inner, dispatcher, readHanded(handed, inner.vault), untilMs);
+		routeIds.add(handed.routeId);
 	}
-	for (const routeId of new Set(handed.map((batch) => batch.routeId))) dispatcher.wake(routeId);
+	for (const routeId of routeIds) dispatcher.wake(routeId);
+}
+
+function takeOne(inner: Inner, dispatcher: Dispatcher, batch: StartedBatch, untilMs: number): void {
+	const { room, lanes, restraint } = inner;
+	const nowMs = inner.clock.now();
+	const lagMs = nowMs - (batch.known[0]?.facts.now ?? 0);
+	if (!batch.started || nowMs >= untilMs || lagMs >= freshMs || !room.fits(batch))
+		return lanes.push(batch);
+	noteLeft(inner, [batch]);
+	if (batch.class === 0) restraint.codeLeft(lagMs);
+	dispatcher.sendStarted(batch);
 }
 
 /** While the database is away their keys may not come; their leases end meanwhile. */
-async function warm(inner: Inner, batches: readonly HandedBatch[], untilMs: number): Promise<void> {
-	const tenants = [...new Set(batches.map((batch) => batch.tenantId))];
+async function warm(inner: Inner, tenantId: string, untilMs: number): Promise<void> {
 	for (;;) {
 		try {
-			return await inner.vault.warm(tenants);
+			return await inner.vault.warm([tenantId]);
 		} catch (error) {
 			if (inner.clock.now() > untilMs) throw error;
 			await new Promise((resolve) => void setTimeout(resolve, retryMs));
@@ -352,7 +364,7 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 }
 
 function measure(inner: Inner, dispatcher: Dispatcher): void {
-	const { metrics, lanes, recorder, routes } = inner;
+	const { metrics, lanes, recorder, routes, restraint } = inner;
 	const waiting = (): number => routes.reduce((sum, route) => sum + lanes.waiting(route.id), 0);
 	const bound = (): number => routes.filter((route) => isBound(inner, route.id)).length;
 	metrics.gauge(
@@ -370,6 +382,11 @@ function measure(inner: Inner, dispatcher: Dispatcher): void {
 		"wx_inbound_unwritten",
 		"Texts from people not yet written.",
 		inner.inbound.waiting,
+	);
+	metrics.gauge(
+		"wx_restraint_milliseconds",
+		"Rest of other classes between two batches, because one-time codes left late.",
+		restraint.restMs,
 	);
 	metrics.gauge("wx_routes_bound", "Routes of this process with a bind that stands.", bound);
 	metrics.gauge("wx_routes", "Routes of this process.", () => routes.length);

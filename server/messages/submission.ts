@@ -29,6 +29,7 @@ export function submissionOf(
 		reference: Number.parseInt(parcel.messageId.slice(-4), 16),
 		validityMs: Math.max(1_000, before - nowMs),
 		registeredDelivery: true,
+		urgent: parcel.class === 0,
 	};
 	const entityId = parcel.dlt?.entityId ?? settings?.dltEntityId ?? null;
 	const templateId = parcel.dlt?.templateId ?? null;

@@ -124,14 +124,14 @@ function openPool(
 	inner.lines.push(own);
 	const { time, random, window } = inner.parts;
 	time.schedule(random.fraction() * 50, own.owner, () => bind(inner, own));
-	const room = (kept: number): number =>
-		own.isBound && !own.isStopped
-			? Math.max(0, window - kept - own.flights.size - own.queue.length)
-			: 0;
+	const isOpen = (): boolean => own.isBound && !own.isStopped;
+	const urgentQueued = (): number =>
+		own.queue.filter(({ submission }) => submission.urgent === true).length;
+	const free = (): number => (isOpen() ? window - own.flights.size : 0);
 	return {
 		submit: (submission) => submit(inner, own, submission, clock),
-		room: () => room(0),
-		commonRoom: () => room(Math.min(1, window - 1)),
+		room: () => Math.max(0, free() - urgentQueued()),
+		commonRoom: () => Math.max(0, free() - keptOf(window) - own.queue.length),
 		onRoom: (listener) => void own.listeners.push(listener),
 		state: () => ({
 			state: own.isStopped ? "stopped" : own.isBound ? "bound" : "connecting",
@@ -188,9 +188,18 @@ function submit(
 			told = inner.parts.watcher.leaves(line.owner, line.routeId, submission);
 		};
 		firsts.set(job, first);
-		line.queue.push({ job, submission });
+		const ahead = line.queue.findIndex(
+			(one) => one.submission.urgent !== true && one.job.next === 0,
+		);
+		const at = submission.urgent === true && ahead >= 0 ? ahead : line.queue.length;
+		line.queue.splice(at, 0, { job, submission });
 		pump(inner, line);
 	});
+}
+
+/** What of a window is kept for what is urgent. */
+function keptOf(window: number): number {
+	return Math.min(1, window - 1);
 }
 
 /** What to do when the first part of a job leaves. */
@@ -198,7 +207,9 @@ const firsts = new WeakMap<Job, () => void>();
 
 function pump(inner: Inner, line: Line): void {
 	while (line.isBound && line.flights.size < inner.parts.window && line.queue.length > 0) {
-		const { job } = line.queue[0] as Line["queue"][number];
+		const { job, submission } = line.queue[0] as Line["queue"][number];
+		const kept = submission.urgent === true || job.next > 0 ? 0 : keptOf(inner.parts.window);
+		if (line.flights.size >= inner.parts.window - kept) return;
 		if (job.next >= job.pdus.length) {
 			line.queue.shift();
 			continue;

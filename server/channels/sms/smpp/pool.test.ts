@@ -215,9 +215,33 @@ test("what is queued comes before what room offers", async () => {
 	const wait = systemClock.elapsed() + 70;
 	while (systemClock.elapsed() < wait);
 	assert.ok(pool.state().queued > 5);
-	assert.equal(pool.room(), 0);
+	assert.equal(pool.commonRoom(), 0);
+	assert.ok(pool.room() > 0, "what is urgent does not wait behind it");
 	await Promise.all(outcomes);
-	await until(() => pool.room() > 0);
+	await until(() => pool.commonRoom() > 0);
+});
+
+test("what is urgent leaves before what is queued, and into what is kept of the window", async () => {
+	const { peer, pool } = await bound(swallowSubmits, { window: 32 });
+	for (let count = 0; count < 40; count++) void pool.submit(message());
+	await until(() => peer.submits.length === 30);
+	assert.deepEqual([pool.room(), pool.commonRoom(), pool.state().queued], [2, 0, 10]);
+	for (let count = 0; count < 3; count++)
+		void pool.submit({ ...message(), urgent: true, reference: 7_000 + count });
+	await until(() => peer.submits.length === 32);
+	assert.deepEqual([pool.room(), pool.state().queued], [0, 11]);
+	const answer = (index: number): void =>
+		peer.connections[0]?.send(submitResp(peer.submits[index] as SubmitSm, `id${index}`));
+	answer(0);
+	await until(() => peer.submits.length === 33);
+	assert.equal(pool.state().queued, 10, "the third urgent one came first");
+	answer(1);
+	await pause(30);
+	assert.equal(peer.submits.length, 33, "what becomes free of the kept part stays free");
+	answer(2);
+	answer(3);
+	answer(4);
+	await until(() => peer.submits.length === 35);
 });
 
 test("the rate does not wait for answers", async () => {

@@ -9,7 +9,8 @@ import type { Random } from "#platform/ids.ts";
 import { type BackoffSettings, defaultBackoff } from "./backoff.ts";
 import type { Reach, TlsSettings } from "./connect.ts";
 import type { Dialect } from "./dialect.ts";
-import { createJob, type Job, type SubmitOutcome } from "./job.ts";
+import { createJob, type SubmitOutcome } from "./job.ts";
+import { createJobQueue, type JobQueue } from "./job-queue.ts";
 import { createLink } from "./link.ts";
 import type { LateAnswer, Link, LinkCounts, LinkMode, LinkState } from "./link-state.ts";
 import type { DeliverSm } from "./pdu.ts";
@@ -94,9 +95,12 @@ export interface SmppPool {
 	 * With no bind standing, or too much queued, the outcome is "unsent" at once.
 	 */
 	submit(submission: SmsSubmission): Promise<SubmitOutcome>;
-	/** Parts that could leave now without waiting. */
+	/** Parts that are urgent and could leave now without waiting. */
 	room(): number;
-	/** The same without what is kept of each bind's window for what is urgent: a sixteenth, 32 parts at most. */
+	/**
+	 * Parts that are not urgent and could leave now: without what is kept of each bind's window for what is, a sixteenth,
+	 * 32 parts at most.
+	 */
 	commonRoom(): number;
 	/** Calls `listener`, at most once a turn, when there is room that there was not. */
 	onRoom(listener: () => void): void;
@@ -114,10 +118,11 @@ interface Inner {
 	readonly links: Link[];
 	readonly listeners: (() => void)[];
 	readonly outcomes: Record<SubmitOutcome["kind"], number>;
-	queue: Job[];
-	/** Index of the first waiting job in `queue`. */
-	head: number;
-	queuedParts: number;
+	/** Goes before `ordinary`, into all of the window. */
+	readonly urgent: JobQueue;
+	readonly ordinary: JobQueue;
+	/** Parts of each bind's window that are to stay free for what is urgent. */
+	readonly kept: number;
 	/** Where the search for a bind begins, so that equals take turns. */
 	first: number;
 	turn: NodeJS.Immediate | undefined;
@@ -133,9 +138,9 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 		links: [],
 		listeners: [],
 		outcomes: { accepted: 0, refused: 0, unknown: 0, unsent: 0 },
-		queue: [],
-		head: 0,
-		queuedParts: 0,
+		urgent: createJobQueue(),
+		ordinary: createJobQueue(),
+		kept: Math.min(keptMax, Math.floor(parts.route.window / 16)),
 		first: 0,
 		turn: undefined,
 		paceTimer: undefined,
@@ -146,7 +151,7 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 	return {
 		submit: (submission) => submit(inner, submission),
 		room: () => room(inner),
-		commonRoom: () => room(inner, Math.min(keptMax, Math.floor(parts.route.window / 16))),
+		commonRoom: () => commonRoom(inner),
 		onRoom: (listener) => void inner.listeners.push(listener),
 		state: () => stateOf(inner),
 		stop: (graceMs) => (inner.stopped ??= stop(inner, graceMs)),
@@ -197,8 +202,7 @@ function submit(inner: Inner, submission: SmsSubmission): Promise<SubmitOutcome>
 	}
 	return new Promise((resolve) => {
 		const job = createJob(submission.id, built.pdus, (outcome) => resolve(counted(outcome)));
-		inner.queue.push(job);
-		inner.queuedParts += job.pdus.length;
+		(submission.urgent === true ? inner.urgent : inner.ordinary).put(job);
 		pump(inner);
 	});
 }
@@ -208,42 +212,39 @@ function anyBound(inner: Inner): boolean {
 }
 
 function waiting(inner: Inner): number {
-	return inner.queue.length - inner.head;
+	return inner.urgent.waiting() + inner.ordinary.waiting();
 }
 
 /**
- * Goes on with the jobs at hand, then gives waiting ones to the binds, the oldest first. A part may have come
- * due since its bind last looked: then there is no wait to arm a timer for, and nobody else would come.
+ * Goes on with the jobs at hand, then gives waiting ones to the binds: what is urgent first, then the oldest. A part may
+ * have come due since its bind last looked: then there is no wait to arm a timer for, and nobody else would come.
  */
 function pump(inner: Inner): void {
 	const now = inner.parts.clock.elapsed();
 	for (const link of inner.links) link.progress();
-	while (waiting(inner) > 0) {
-		const link = roomiest(inner, now);
-		if (link === undefined) break;
-		link.take(dequeue(inner));
-	}
+	give(inner, inner.urgent, now, 0);
+	if (inner.urgent.waiting() === 0) give(inner, inner.ordinary, now, inner.kept);
 	if (waiting(inner) > 0 && !anyBound(inner)) giveBack(inner);
 	armPace(inner, now);
 }
 
-function dequeue(inner: Inner): Job {
-	const job = inner.queue[inner.head++] as Job;
-	inner.queuedParts -= job.pdus.length;
-	if (inner.head === inner.queue.length || inner.head > 1_024) {
-		inner.queue = inner.queue.slice(inner.head);
-		inner.head = 0;
+/** Gives the jobs of a queue to the binds, as long as one has more than `kept` free. */
+function give(inner: Inner, queue: JobQueue, now: number, kept: number): void {
+	while (queue.waiting() > 0) {
+		const link = roomiest(inner, now, kept);
+		const job = link === undefined ? undefined : queue.take();
+		if (link === undefined || job === undefined) return;
+		link.take(job);
 	}
-	return job;
 }
 
-function roomiest(inner: Inner, now: number): Link | undefined {
+function roomiest(inner: Inner, now: number, kept: number): Link | undefined {
 	let best: Link | undefined;
 	let most = 0;
 	const { links } = inner;
 	for (let step = 0; step < links.length; step++) {
 		const link = links[(inner.first + step) % links.length] as Link;
-		const free = link.free(now, 0);
+		const free = link.free(now, kept);
 		if (free <= most) continue;
 		best = link;
 		most = free;
@@ -253,7 +254,9 @@ function roomiest(inner: Inner, now: number): Link | undefined {
 }
 
 function giveBack(inner: Inner): void {
-	while (waiting(inner) > 0) dequeue(inner).settle({ kind: "unsent" });
+	for (const queue of [inner.urgent, inner.ordinary])
+		for (let job = queue.take(); job !== undefined; job = queue.take())
+			job.settle({ kind: "unsent" });
 }
 
 /** Something became free: once a turn, however many answers arrived in it. */
@@ -282,14 +285,22 @@ function armPace(inner: Inner, now: number): void {
 	}, Math.ceil(waitMs)).unref();
 }
 
-/** `kept`: parts of each bind's window that are to stay free. */
-function room(inner: Inner, kept = 0): number {
+function room(inner: Inner): number {
+	return Math.max(0, free(inner, 0) - inner.urgent.parts());
+}
+
+function commonRoom(inner: Inner): number {
+	const queued = inner.urgent.parts() + inner.ordinary.parts();
+	return Math.max(0, free(inner, inner.kept) - queued);
+}
+
+/** What all binds have free beyond `kept` of each. */
+function free(inner: Inner, kept: number): number {
 	if (inner.stopped !== undefined) return 0;
 	const now = inner.parts.clock.elapsed();
-	let free = -inner.queuedParts;
-	for (const link of inner.links) free += link.free(now, kept);
+	const sum = inner.links.reduce((sum, link) => sum + link.free(now, kept), 0);
 	armPace(inner, now);
-	return Math.max(0, free);
+	return sum;
 }
 
 function stateOf(inner: Inner): PoolState {

@@ -27,6 +27,8 @@ export interface SmsSubmission {
 	readonly dlt?: DltFacts;
 	/** Whether to ask for a final delivery receipt. */
 	readonly registeredDelivery: boolean;
+	/** Goes before what is not, and into what is kept of the window. */
+	readonly urgent?: boolean;
 }
 
 export interface DltFacts {

@@ -1,0 +1,41 @@
+/** Messages that wait for a bind, first in, first out. Taking one costs the same however many wait. Pure. */
+import type { Job } from "./job.ts";
+
+export interface JobQueue {
+	put(job: Job): void;
+	/** The oldest; undefined when none waits. */
+	take(): Job | undefined;
+	/** Messages. */
+	waiting(): number;
+	/** Their parts. */
+	parts(): number;
+}
+
+/** Places before the head are given up when there are so many. */
+const emptyMax = 1_024;
+
+export function createJobQueue(): JobQueue {
+	let jobs: Job[] = [];
+	/** Index of the first waiting job. */
+	let head = 0;
+	let parts = 0;
+	return {
+		put(job) {
+			jobs.push(job);
+			parts += job.pdus.length;
+		},
+		take() {
+			const job = jobs[head];
+			if (job === undefined) return undefined;
+			parts -= job.pdus.length;
+			head++;
+			if (head === jobs.length || head > emptyMax) {
+				jobs = jobs.slice(head);
+				head = 0;
+			}
+			return job;
+		},
+		waiting: () => jobs.length - head,
+		parts: () => parts,
+	};
+}
