@@ -134,6 +134,7 @@ function insertAll(
 			(some[0] as { scope: Scope }).scope,
 			nowMs,
 			some.map(({ row }) => row),
+			ids.next(),
 		);
 	applyTransitions(
 		tx,
