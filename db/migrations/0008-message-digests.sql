@@ -30,9 +30,9 @@ grant update (entry_id) on message_digests to waxwing_worker;
 -- Stored messages are compared with the ledger again and again: how far that has come in each tenant's log.
 create table message_checks (
 	tenant_id uuid primary key,
-	-- The last entry that was looked at; null before the first of a round.
+	-- The last entry whose messages were all looked at; null before the first of a round.
 	entry_id uuid,
-	-- Of that entry's digests, the last that was looked at; null when all were.
+	-- Of the entry behind it, the last of its digests that was looked at; null when none was.
 	digest_id uuid,
 	checked_at timestamptz not null
 );
@@ -48,18 +48,20 @@ create function wx.digests_waiting(most integer) returns table (tenant_id uuid, 
 language sql stable security definer set search_path = public, wx as $$
 	select d.tenant_id, d.id from message_digests d where d.entry_id is null order by d.tenant_id, d.id limit most
 $$;
--- Tenants whose log was not looked at for the longest; new ones first.
-create function wx.message_checks_due(most integer) returns table (tenant_id uuid)
+-- Tenants whose messages are to be compared next, those left alone for the longest first: new ones, those in the middle of
+-- a round, and those whose last round ended before.
+create function wx.message_checks_due(most integer, before timestamptz) returns table (tenant_id uuid)
 language sql stable security definer set search_path = public, wx as $$
 	(select distinct l.tenant_id from ledger_logs l
 		where l.tenant_id <> '00000000-0000-0000-0000-000000000000' and not exists (select from message_checks c where c.tenant_id = l.tenant_id)
 		limit most)
 	union all
-	(select c.tenant_id from message_checks c order by c.checked_at, c.tenant_id limit most)
+	(select c.tenant_id from message_checks c where c.checked_at < before or c.entry_id is not null or c.digest_id is not null
+		order by c.checked_at, c.tenant_id limit most)
 	limit most
 $$;
-revoke execute on function wx.digests_waiting(integer), wx.message_checks_due(integer) from public;
-grant execute on function wx.digests_waiting(integer), wx.message_checks_due(integer) to waxwing_worker;
+revoke execute on function wx.digests_waiting(integer), wx.message_checks_due(integer, timestamptz) from public;
+grant execute on function wx.digests_waiting(integer), wx.message_checks_due(integer, timestamptz) to waxwing_worker;
 
 create or replace function wx.make_partitions(at timestamptz) returns integer
 language plpgsql security definer set search_path = public, wx as $$

@@ -1,5 +1,5 @@
 /** SQL that reads messages back as the ledger hashed them: every column, under the reader's scope. */
-import type { MessageFacts } from "#audit/index.ts";
+import type { MessageFacts, MessageReader } from "#audit/index.ts";
 import { sql, type Tx } from "#platform/db.ts";
 import { timeOfId } from "#platform/ids.ts";
 
@@ -14,11 +14,7 @@ const factsStatement = sql(
 );
 
 /** Those of these messages of a tenant that are there. */
-export function storedFacts(
-	tx: Tx,
-	tenantId: string,
-	ids: readonly string[],
-): Promise<MessageFacts[]> {
+function storedFacts(tx: Tx, tenantId: string, ids: readonly string[]): Promise<MessageFacts[]> {
 	return tx.query<MessageFacts>(factsStatement, [tenantId, ids]);
 }
 
@@ -28,7 +24,7 @@ const monthStatement = sql(
 );
 
 /** Of these ids, those whose month of `table` is not there any more (or never was): dropped as a whole. */
-export async function idsOfLostMonths(
+async function idsOfLostMonths(
 	tx: Tx,
 	table: "messages" | "message_digests",
 	ids: readonly string[],
@@ -40,3 +36,6 @@ export async function idsOfLostMonths(
 	const kept = new Set(rows.map(({ name }) => name));
 	return new Set(ids.filter((id) => !kept.has(nameOf(id))));
 }
+
+/** For the ledger, which knows nothing of these tables. */
+export const messageReader: MessageReader = { facts: storedFacts, lost: idsOfLostMonths };
