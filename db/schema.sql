@@ -887,10 +887,10 @@ create function wx.match_receipts(in_route uuid, carrier_ids text[])
 	returns TABLE(carrier_id text, tenant_id uuid, message_id uuid, segment smallint, segments smallint, environment text, submitted_at timestamp with time zone)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.match_receipts(uuid,text[]) to waxwing_worker;
-create function wx.message_checks_due(most integer)
+create function wx.message_checks_due(most integer, before timestamp with time zone)
 	returns TABLE(tenant_id uuid)
 	language sql stable security definer set search_path=public, wx;
-grant execute on function wx.message_checks_due(integer) to waxwing_worker;
+grant execute on function wx.message_checks_due(integer,timestamp with time zone) to waxwing_worker;
 create function wx.next_outbox(most integer)
 	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs text)
 	language sql volatile security definer set search_path=public, wx;

@@ -111,7 +111,10 @@ function entries(door: Door): Route {
 				...pageSchema,
 				type: Type.Optional(Type.Union(types)),
 				actor: Type.Optional(
-					Type.String({ pattern: "^(key_[0-9a-hjkmnp-tv-z]{26}|system|unknown)$", maxLength: 30 }),
+					Type.String({
+						pattern: "^(key_[0-9a-hjkmnp-tv-z]{26}|person|system|unknown)$",
+						maxLength: 30,
+					}),
 				),
 				from: Type.Optional(Type.String({ format: "date-time", maxLength: 40 })),
 				until: Type.Optional(Type.String({ format: "date-time", maxLength: 40 })),
