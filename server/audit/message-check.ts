@@ -21,7 +21,7 @@ import {
 import { readEntry, targetsMax } from "./entry.ts";
 import { digestsMax } from "./fold.ts";
 import { type Act, type Ledger, shownLog, system } from "./ledger.ts";
-import { type MessageFacts, messageLeaf } from "./message-leaf.ts";
+import { isLeafOf, type MessageFacts } from "./message-leaf.ts";
 import { platformLog } from "./store.ts";
 import { hashBytes } from "./tree.ts";
 import { wideRoot } from "./wide-tree.ts";
@@ -224,7 +224,7 @@ async function checkDigest(
 	for (const [i, messageId] of messageIds.entries()) {
 		const own = facts.get(messageId);
 		if (own === undefined) missing.push(messageId);
-		else if (!messageLeaf(own).equals(leaves.subarray(i * hashBytes, (i + 1) * hashBytes)))
+		else if (!isLeafOf(own, leaves.subarray(i * hashBytes, (i + 1) * hashBytes)))
 			round.findings.push({ tenantId, why: "message_changed", target: showId("msg", messageId) });
 	}
 	if (missing.length === 0) return;

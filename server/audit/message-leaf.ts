@@ -46,6 +46,15 @@ export function messageLeaf(facts: MessageFacts): Buffer {
 	return sha256(write(facts, size <= room.length ? room : Buffer.allocUnsafe(size)));
 }
 
+/** Whether this leaf is that of what is stored, in which anything may stand by now: nothing where nothing may be, too. */
+export function isLeafOf(stored: MessageFacts, leaf: Buffer): boolean {
+	try {
+		return messageLeaf(stored).equals(leaf);
+	} catch {
+		return false;
+	}
+}
+
 /** What the leaf is the SHA-256 of. A buffer of the caller's own. */
 export function messageBytes(facts: MessageFacts): Buffer {
 	return write(facts, Buffer.allocUnsafe(sizeOf(facts)));

@@ -11,7 +11,7 @@ import { firstIdAt, readId, showId, timeOfId } from "#platform/ids.ts";
 import { digestOfMessage, digestsOfEntry, type StoredDigest } from "./digest-store.ts";
 import { digestsMax } from "./fold.ts";
 import type { MessageReader } from "./message-check.ts";
-import { messageBytes, messageLeaf } from "./message-leaf.ts";
+import { isLeafOf, messageBytes } from "./message-leaf.ts";
 import { proveEntry } from "./proofs.ts";
 import type { LedgerRouteParts } from "./routes.ts";
 import * as shapes from "./shapes.ts";
@@ -86,7 +86,7 @@ async function prove(parts: MessageProofParts, tx: Tx, { tenantId }: Scope, id: 
 	if (digest === undefined) throw noDigest(facts !== undefined);
 	const at = digest.messageIds.indexOf(id);
 	const leaf = digest.leaves.subarray(at * hashBytes, (at + 1) * hashBytes);
-	if (facts === undefined || !messageLeaf(facts).equals(leaf)) throw Fault.of("message_altered");
+	if (facts === undefined || !isLeafOf(facts, leaf)) throw Fault.of("message_altered");
 	const { entryId } = digest;
 	if (entryId === null) throw Fault.of("proof_pending", { retryAfterSeconds: 2 });
 	const entry = await findEntry(tx, tenantId, entryId);

@@ -247,6 +247,10 @@ describe("as superuser,", () => {
 		),
 		"the recipient edited": changed("address_index = sha256(address_index)"),
 		"the environment edited": changed("environment = 'test'"),
+		"a column emptied that may not be": async (id) => {
+			await run("alter table messages alter country drop not null");
+			await run("update messages set country = null where id = $1", [id]);
+		},
 		"the tenant edited": (id) =>
 			run("update messages set tenant_id = $2 where id = $1", [
 				id,
