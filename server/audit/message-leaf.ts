@@ -78,8 +78,14 @@ function write(facts: MessageFacts, octets: Buffer): Buffer {
 
 /** Lines in this order, an empty one at the end. No value holds a line's end. */
 function headerOf(facts: MessageFacts): string {
-	const kind = facts.inbound ? "inbound" : "outbound";
-	return `${title}\n${facts.tenantId}\n${facts.environment}\n${facts.id}\n${kind}\n${facts.class}\n${facts.encoding}\n${facts.segments}\n${facts.characters}\n${facts.country}\n${said(facts.dltTemplateId)}\n${said(facts.apiKeyId)}\n${micros(facts.createdAtMs)}\n${micros(facts.scheduledAtMs)}\n${micros(facts.expiresAtMs)}\n${said(facts.ruleset)}\n${said(facts.verdicts)}\n${micros(facts.deferredUntilMs)}\n${micros(facts.clearUntilMs)}\n\n`;
+	const way = facts.inbound ? "inbound" : "outbound";
+	const who = `${title}\n${facts.tenantId}\n${facts.environment}\n${facts.id}\n${way}\n${facts.class}`;
+	const size = `${facts.encoding}\n${facts.segments}\n${facts.characters}\n${facts.country}`;
+	const given = `${said(facts.dltTemplateId)}\n${said(facts.apiKeyId)}`;
+	const when = `${micros(facts.createdAtMs)}\n${micros(facts.scheduledAtMs)}\n${micros(facts.expiresAtMs)}`;
+	const judged = `${said(facts.ruleset)}\n${said(facts.verdicts)}`;
+	const until = `${micros(facts.deferredUntilMs)}\n${micros(facts.clearUntilMs)}`;
+	return `${who}\n${size}\n${given}\n${when}\n${judged}\n${until}\n\n`;
 }
 
 /** A text that may be missing: `=text`, or nothing. */

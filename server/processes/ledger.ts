@@ -53,10 +53,8 @@ export async function openLedger(parts: LedgerOpening) {
 			data: { migration },
 		})),
 	);
-	const chores = startLedger({
-		...{ worker, ledger, refusals, clock, log, metrics, name },
-		messages: messageReader,
-	});
+	const keeping = { worker, ledger, refusals, messages: messageReader };
+	const chores = startLedger({ ...keeping, clock, log, metrics, name });
 	const { dataDir } = config;
 	const signer = config.ledgerSigner
 		? startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs })
