@@ -17,6 +17,7 @@ import {
 	startLedger,
 	createRefusals,
 } from "#audit/index.ts";
+import { messageReader } from "#messages/index.ts";
 import { systemClock } from "#platform/clock.ts";
 import { readConfig } from "#platform/config.ts";
 import { openDatabase, type Tx } from "#platform/db.ts";
@@ -161,6 +162,7 @@ async function mergeDelays(): Promise<{ p50: number; p99: number; max: number }>
 		log: silentLog,
 		metrics: createMetrics(),
 		name,
+		messages: messageReader,
 	});
 	let signing = true;
 	const signed = (async () => {
@@ -205,7 +207,7 @@ async function mergeDelays(): Promise<{ p50: number; p99: number; max: number }>
 async function verifyAll(): Promise<{ bytes: number; seconds: number; verified: number }> {
 	const folder = mkdtempSync(join(tmpdir(), "waxwing-bench-"));
 	try {
-		const routes = ledgerRoutes({ db: app, vault, ledgerName: name });
+		const routes = ledgerRoutes({ db: app, vault, ledgerName: name, messages: messageReader });
 		const caller: Caller = {
 			tenantId,
 			environment: "live",

@@ -349,6 +349,45 @@ grant select on ledger_nodes to waxwing_app;
 grant select on ledger_nodes to waxwing_signer;
 grant insert, select on ledger_nodes to waxwing_worker;
 
+create table message_checks (
+	tenant_id uuid not null,
+	entry_id uuid,
+	digest_id uuid,
+	checked_at timestamp with time zone not null,
+	constraint message_checks_pkey PRIMARY KEY (tenant_id)
+);
+CREATE INDEX message_checks_by_time ON public.message_checks USING btree (checked_at);
+alter table message_checks enable row level security;
+alter table message_checks force row level security;
+create policy batch_of_tenants on message_checks for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on message_checks for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_reads on message_checks for all to waxwing_owner using true;
+grant insert, select, update on message_checks to waxwing_worker;
+
+create table message_digests (
+	tenant_id uuid not null,
+	id uuid not null,
+	environment wx.environment_name not null,
+	message_ids uuid[] not null,
+	leaves bytea not null,
+	root bytea not null,
+	entry_id uuid,
+	constraint message_digests_pkey PRIMARY KEY (tenant_id, id),
+	constraint message_digests_check CHECK ((length(leaves) = (32 * cardinality(message_ids)))),
+	constraint message_digests_message_ids_check CHECK ((cardinality(message_ids) > 0)),
+	constraint message_digests_root_check CHECK ((length(root) = 32))
+) partition by RANGE (id);
+CREATE INDEX message_digests_by_entry ON ONLY public.message_digests USING btree (tenant_id, entry_id) WHERE (entry_id IS NOT NULL);
+CREATE INDEX message_digests_waiting ON ONLY public.message_digests USING btree (tenant_id, id) WHERE (entry_id IS NULL);
+alter table message_digests enable row level security;
+alter table message_digests force row level security;
+create policy batch_of_tenants on message_digests for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on message_digests for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
+create policy owner_reads on message_digests for all to waxwing_owner using true;
+grant insert, select on message_digests to waxwing_app;
+grant insert, select on message_digests to waxwing_worker;
+grant update (entry_id) on message_digests to waxwing_worker;
+
 create table message_events (
 	tenant_id uuid not null,
 	message_id uuid not null,
@@ -740,6 +779,10 @@ create function wx.create_tenant(new_id uuid, name_sealed bytea, wrapped bytea, 
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.create_tenant(uuid,bytea,bytea,timestamp with time zone) to waxwing_app;
+create function wx.digests_waiting(most integer)
+	returns TABLE(tenant_id uuid, id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.digests_waiting(integer) to waxwing_worker;
 create function wx.disable_route(which uuid)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;
@@ -844,6 +887,10 @@ create function wx.match_receipts(in_route uuid, carrier_ids text[])
 	returns TABLE(carrier_id text, tenant_id uuid, message_id uuid, segment smallint, segments smallint, environment text, submitted_at timestamp with time zone)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.match_receipts(uuid,text[]) to waxwing_worker;
+create function wx.message_checks_due(most integer, before timestamp with time zone)
+	returns TABLE(tenant_id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.message_checks_due(integer,timestamp with time zone) to waxwing_worker;
 create function wx.next_outbox(most integer)
 	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs text)
 	language sql volatile security definer set search_path=public, wx;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Checks Waxwing's ledger offline: a proof that an entry is in it, that one checkpoint continues another, a full
- * export. One file, Node 18 or later, nothing else; it shares no code with the server it checks. What is trusted
+ * Checks Waxwing's ledger offline: a proof that an entry is in it, that a message is stored as it was accepted, that a
+ * person's key was destroyed, that one checkpoint continues another, a full export. One file, Node 18 or later, nothing else; it shares no code with the server it checks. What is trusted
  * is what you give it: the log's origin and the signer's public key. The formats are RFC 6962's tree and C2SP's
  * signed-note, tlog-checkpoint and tlog-proof; docs/guides/verify-the-ledger.md describes them.
  */
@@ -12,6 +12,8 @@ import { createInterface } from "node:readline";
 const usage = `waxwing-verify: checks Waxwing's ledger offline.
 
   waxwing-verify entry PROOF --origin ORIGIN --key KEY
+  waxwing-verify message PROOF --origin ORIGIN --key KEY
+  waxwing-verify certificate CERTIFICATE --origin ORIGIN --key KEY
   waxwing-verify consistency OLD-CHECKPOINT NEW-CHECKPOINT PROOF --origin ORIGIN --key KEY
   waxwing-verify full EXPORT --origin ORIGIN --key KEY [--newest CHECKPOINT]
 
@@ -187,7 +189,7 @@ function entryOf(bytes, origin) {
 
 // Commands ---------------------------------------------------------------------------------------------------
 
-/** A file's text; what the API answered is JSON around it. */
+/** A file's text; what the API answered is JSON around it: one field of it, or without a field all. */
 function read(file, field) {
 	let text;
 	try {
@@ -197,14 +199,19 @@ function read(file, field) {
 	}
 	if (!text.startsWith("{")) return text;
 	try {
-		return JSON.parse(text)[field];
+		const answer = JSON.parse(text);
+		return field === undefined ? answer : answer[field];
 	} catch {
 		throw new Misuse(`${file} is not the API's JSON`);
 	}
 }
 
 function verifyEntry([file], pinned) {
-	const text = read(file, "proof");
+	return provenEntry(read(file, "proof"), pinned);
+}
+
+/** What a tlog-proof of an entry shows: its place, the checkpoint's size, its facts. */
+function provenEntry(text, pinned) {
 	refuse(typeof text !== "string", "there is no proof");
 	const cut = text.indexOf("\n\n");
 	refuse(cut < 0, "the proof has no checkpoint");
@@ -224,6 +231,100 @@ function verifyEntry([file], pinned) {
 	const root = rootFromPath(index, checkpoint.size, leafOf(bytes), path);
 	refuse(!root.equals(checkpoint.root), "the entry is not what was signed");
 	return { index, size: checkpoint.size, entry: entryOf(bytes, pinned.origin) };
+}
+
+/** A file of the API's JSON, whole. */
+function readAnswer(file) {
+	const wrapped = read(file, undefined);
+	if (typeof wrapped === "string") throw new Misuse(`${file} is not the API's JSON`);
+	return wrapped;
+}
+
+function verifyMessage([file], pinned) {
+	const { message_id: id, message, path, proof } = readAnswer(file);
+	const { index, size, entry } = provenEntry(proof, pinned);
+	refuse(entry.action !== "messages.accepted", "the entry is not one of messages");
+	refuse(typeof message !== "string" || !Array.isArray(path), "there is no message, or no path");
+	const bytes = base64(message, "the message");
+	let at = createHash("sha256").update(bytes).digest();
+	for (const step of path) at = stepUp(at, step);
+	refuse(at.toString("hex") !== entry.data.root, "the message is not what the entry holds");
+	const facts = messageOf(bytes);
+	refuse(shownId("msg", facts.id) !== id, "the message has another id than the proof says");
+	refuse(shownId("ten", facts.tenant_id) !== entry.log, "the message is of another tenant");
+	return { index, size, entry, message: { message_id: id, ...facts } };
+}
+
+/** A node of the messages' tree has up to 32 children; the one that is proven must be at its position. */
+function stepUp(at, step) {
+	const { position, hashes } = step ?? {};
+	refuse(!Array.isArray(hashes) || hashes.length > 32, "a step of the path is malformed");
+	const children = hashes.map((text) => hash(String(text), "a hash of the path"));
+	refuse(!Number.isInteger(position), "a step of the path has no position");
+	refuse(!children[position]?.equals(at), "a step of the path does not hold the one below it");
+	return createHash("sha256").update(Buffer.of(1)).update(Buffer.concat(children)).digest();
+}
+
+/** Reads the bytes that are hashed of a message: lines, then octets behind their lengths. */
+function messageOf(bytes) {
+	const lines = [];
+	let from = 0;
+	while (lines.length < 20) {
+		const to = bytes.indexOf(10, from);
+		refuse(to < 0, "the message's header is cut off");
+		lines.push(bytes.subarray(from, to).toString("utf8"));
+		from = to + 1;
+	}
+	refuse(
+		lines[0] !== "\0waxwing message 1" || lines[19] !== "",
+		"the message has another form than this program knows",
+	);
+	const said = (line) => (line.startsWith("=") ? line.slice(1) : null);
+	const time = (line) => (line === "" ? null : new Date(Number(line) / 1000).toISOString());
+	const octets = [];
+	while (octets.length < 5) {
+		refuse(from + 4 > bytes.length, "the message's octets are cut off");
+		const length = bytes.readUInt32BE(from);
+		const isNull = length === 0xffffffff;
+		refuse(!isNull && from + 4 + length > bytes.length, "the message's octets are cut off");
+		octets.push(isNull ? null : bytes.subarray(from + 4, from + 4 + length));
+		from += 4 + (isNull ? 0 : length);
+	}
+	refuse(from !== bytes.length, "there is more than the message");
+	return {
+		tenant_id: lines[1],
+		environment: lines[2],
+		id: lines[3],
+		direction: lines[4],
+		class: Number(lines[5]),
+		segments: Number(lines[7]),
+		country: lines[9],
+		created_at: time(lines[12]),
+		ruleset: said(lines[15]),
+		verdicts: said(lines[16]),
+		deferred_until: time(lines[17]),
+		cleared_until: time(lines[18]),
+		sealed_sha256: createHash("sha256").update(octets[4]).digest("hex"),
+	};
+}
+
+/** A UUID as the API shows it: prefix and 26 letters of Crockford's base 32. */
+function shownId(prefix, uuid) {
+	const letters = "0123456789abcdefghjkmnpqrstvwxyz";
+	let number = BigInt(`0x${uuid.replaceAll("-", "") || "0"}`);
+	let text = "";
+	for (let i = 0; i < 26; i++, number >>= 5n) text = letters[Number(number & 31n)] + text;
+	return `${prefix}_${text}`;
+}
+
+function verifyCertificate([file], pinned) {
+	const { id, status, ledger_proof: given } = readAnswer(file);
+	refuse(!given, `the certificate holds no proof; it is ${status}`);
+	const found = provenEntry(given.proof, pinned);
+	const { action, outcome, targets } = found.entry;
+	refuse(action !== "contact.erased" || outcome !== "ok", "the entry is not one of an erasure");
+	refuse(!targets.includes(id), "the entry is of another erasure");
+	return { ...found, certificate: { id, status } };
 }
 
 function verifyConsistency([oldFile, newFile, proofFile], pinned) {
@@ -325,6 +426,8 @@ function lookAt({ entry, detail_sealed: sealed }, index, origin, result) {
 
 const commands = {
 	entry: { files: 1, run: verifyEntry },
+	message: { files: 1, run: verifyMessage },
+	certificate: { files: 1, run: verifyCertificate },
 	consistency: { files: 3, run: verifyConsistency },
 	full: { files: 1, run: verifyFull },
 };
@@ -375,6 +478,12 @@ function describe(name, found) {
 		const { entry, index, size } = found;
 		return `entry ${index} of ${size}: ${entry.time} ${entry.actor.id ?? entry.actor.type} ${entry.action} (${entry.outcome}) ${entry.targets.join(" ")}`.trimEnd();
 	}
+	if (name === "message") {
+		const { message, entry } = found;
+		return `message ${message.message_id} (${message.direction}, ${message.environment}) of ${message.created_at} is stored as entry ${found.index} of ${entry.time} holds it`;
+	}
+	if (name === "certificate")
+		return `erasure ${found.certificate.id} (${found.certificate.status}): entry ${found.index} of ${found.size}: ${found.entry.time}`;
 	if (name === "consistency") return `${found.to} entries continue ${found.from}`;
 	return `${found.entries} entries, ${found.checkpoints} checkpoints, ${found.details} details (${found.details_gone} gone)`;
 }

@@ -7,8 +7,8 @@ import { canonicalJson } from "#platform/http-json.ts";
 import { type DataKind, type EventName, eventTypes } from "./events.ts";
 
 export interface Actor {
-	readonly type: "api_key" | "operator_key" | "system" | "unknown";
-	/** As shown: `key_…`; null for the system and for callers who proved nothing. */
+	readonly type: "api_key" | "operator_key" | "person" | "system" | "unknown";
+	/** As shown: `key_…`; null for the system, for people who wrote to us, and for callers who proved nothing. */
 	readonly id: string | null;
 }
 

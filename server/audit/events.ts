@@ -52,8 +52,9 @@ export const eventTypes = {
 	"webhook.secret_rotated": tenant("A webhook endpoint's secret was replaced."),
 	"webhook.tested": tenant("A trial event was sent."),
 	"message.canceled": tenant("A message was canceled."),
-	"messages.accepted": tenant("Messages were accepted in one commit: a digest of them.", {
+	"messages.accepted": tenant("Messages were stored: a digest of them.", {
 		count: "count",
+		digests: "count",
 		first: "id",
 		last: "id",
 		root: "hex",
@@ -77,6 +78,10 @@ export const eventTypes = {
 	"authentication.failures": system("Failures beyond what is recorded one by one, counted.", {
 		count: "count",
 		seconds: "count",
+	}),
+	"control.failed": system("A check of the platform found what must not be.", {
+		control: "name",
+		why: "name",
 	}),
 	"platform.started": system("The platform started."),
 	"platform.stopped": system("The platform stopped."),

@@ -1,8 +1,17 @@
 /** Proofs from what is stored: that an entry is under a checkpoint, that one checkpoint continues another. */
 import type { Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
+import { firstIdAt, showId } from "#platform/ids.ts";
 import { writeProof } from "./checkpoint.ts";
-import { findCheckpoint, readNodes, type StoredCheckpoint, type StoredEntry } from "./store.ts";
+import type { EventName } from "./events.ts";
+import { showCheckpoint } from "./shapes.ts";
+import {
+	findAct,
+	findCheckpoint,
+	readNodes,
+	type StoredCheckpoint,
+	type StoredEntry,
+} from "./store.ts";
 import {
 	consistencySteps,
 	inclusionSteps,
@@ -24,6 +33,36 @@ export async function proveEntry(
 	const steps = inclusionSteps(index, checkpoint.size);
 	const path = await hashesOf(tx, tenantId, epoch, steps);
 	return { proof: writeProof(entry, index, path, checkpoint.checkpoint), checkpoint };
+}
+
+/** An entry with its proof, as other documents carry it. */
+export interface ActProof {
+	readonly entry_id: string;
+	readonly origin: string;
+	readonly verifier_key: string;
+	/** c2sp.org/tlog-proof@v1 with the entry, the path and the checkpoint. */
+	readonly proof: string;
+}
+
+/** An act is recorded in its own transaction: it cannot take longer. */
+const actMs = 10 * 60_000;
+
+/** The proof of an act on `target` that began at this time; undefined when no entry, or no checkpoint, has it. */
+export async function proveAct(
+	tx: Tx,
+	ledgerName: string,
+	tenantId: string,
+	act: { readonly event: EventName; readonly target: string; readonly atMs: number },
+): Promise<ActProof | undefined> {
+	const { event, target, atMs } = act;
+	const between = [firstIdAt(atMs), firstIdAt(atMs + actMs)] as const;
+	const entry = await findAct(tx, tenantId, event, between, target);
+	if (entry === undefined || entry.epoch === null || entry.leaf_index === null) return undefined;
+	const newest = await findCheckpoint(tx, tenantId, entry.epoch);
+	if (newest === undefined || newest.size <= entry.leaf_index) return undefined;
+	const { proof, checkpoint } = await proveEntry(tx, tenantId, entry);
+	const { origin, verifier_key } = showCheckpoint(ledgerName, tenantId, checkpoint);
+	return { entry_id: showId("aud", entry.id), origin, verifier_key, proof };
 }
 
 /** The hashes that show that the tree of `from` entries is the beginning of the one of `to`. */

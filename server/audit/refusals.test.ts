@@ -122,3 +122,23 @@ test("what cannot be written is counted, and told once it can", async () => {
 	await refusals.flush();
 	assert.deepEqual((await written())[0]?.entry.data, { count: 1, seconds: 60 });
 });
+
+test("the last flush writes the count too, and what it cannot write it can write again", async () => {
+	const refusals = start();
+	await world.admin.run("revoke insert on ledger_entries from waxwing_app");
+	for (let n = 0; n < perSource + 3; n++) refusals.add(refusal("203.0.113.11"));
+	assert.equal(refusals.unwritten(), perSource + 3);
+	await assert.rejects(refusals.flush(true), { name: "audit_unavailable" });
+	assert.equal(refusals.unwritten(), perSource + 3);
+	await world.admin.run("grant insert on ledger_entries to waxwing_app");
+	await refusals.flush(true);
+	assert.equal(refusals.unwritten(), 0);
+	const entries = await written();
+	const actions = entries.map(({ entry }) => entry["action"]);
+	assert.equal(actions.filter((one) => one === "authentication.failed").length, perSource);
+	const counts = entries.filter(({ entry }) => entry["action"] === "authentication.failures");
+	assert.deepEqual(
+		counts.map(({ entry }) => entry.data["count"]),
+		[3],
+	);
+});

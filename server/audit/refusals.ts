@@ -20,8 +20,10 @@ export interface RefusalParts {
 
 export interface Refusals {
 	add(refusal: Refusal): void;
-	/** Writes what waits. What cannot be written is counted. */
-	flush(): Promise<void>;
+	/** Writes what waits. What cannot be written is counted. `last`: the count too, and what cannot be written waits on. */
+	flush(last?: boolean): Promise<void>;
+	/** Refusals that no entry tells of yet, one by one or counted. */
+	unwritten(): number;
 }
 
 const minuteMs = 60_000;
@@ -47,9 +49,9 @@ export function createRefusals({ ledger, db, vault, clock }: RefusalParts): Refu
 		return true;
 	};
 
-	const rollOver = (): void => {
+	const rollOver = (atOnce = false): void => {
 		const nowMs = clock.elapsed();
-		if (nowMs - minuteAtMs < minuteMs) return;
+		if (!atOnce && nowMs - minuteAtMs < minuteMs) return;
 		const seconds = Math.round((nowMs - minuteAtMs) / 1_000);
 		if (uncounted > 0)
 			waiting.push({
@@ -72,8 +74,9 @@ export function createRefusals({ ledger, db, vault, clock }: RefusalParts): Refu
 			}
 			waiting.push(actOf(refusal, sourceIndex(vault, source), source));
 		},
-		async flush() {
-			rollOver();
+		unwritten: () => uncounted + waiting.reduce((sum, act) => sum + countOf(act), 0),
+		async flush(last = false) {
+			rollOver(last);
 			if (waiting.length === 0) return;
 			const acts = waiting;
 			waiting = [];
@@ -84,13 +87,19 @@ export function createRefusals({ ledger, db, vault, clock }: RefusalParts): Refu
 					await ledger.record(tx, those);
 				});
 				await write.catch((error: unknown) => {
-					uncounted += those.length;
+					if (last) waiting.push(...those);
+					else uncounted += those.reduce((sum, act) => sum + countOf(act), 0);
 					failures.push(error);
 				});
 			}
 			if (failures.length > 0) throw failures[0];
 		},
 	};
+}
+
+/** How many refusals an act stands for. */
+function countOf({ event, data }: Act): number {
+	return event === "authentication.failures" ? Number(data?.["count"]) : 1;
 }
 
 function actOf({ why, caller, route, requestId }: Refusal, index: string, source: string): Act {

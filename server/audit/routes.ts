@@ -10,6 +10,7 @@ import { readId } from "#platform/ids.ts";
 import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
 import type { Vault } from "#vault/index.ts";
 import { eventTypes } from "./events.ts";
+import { type MessageProofParts, messageProofRoute } from "./message-routes.ts";
 import { proveConsistency, proveEntry } from "./proofs.ts";
 import * as shapes from "./shapes.ts";
 import {
@@ -45,7 +46,7 @@ interface Door extends LedgerRouteParts {
 const prefix = "aud";
 const common = { idempotency: "none", audited: false } as const;
 
-export function ledgerRoutes(parts: LedgerRouteParts): Route[] {
+export function ledgerRoutes(parts: MessageProofParts): Route[] {
 	const tenant: Door = {
 		...parts,
 		path: "/v1/audit",
@@ -66,13 +67,14 @@ export function ledgerRoutes(parts: LedgerRouteParts): Route[] {
 		logOf: () => platformLog,
 		exported: "platform_ledger.exported",
 	};
-	return [tenant, operator].flatMap((door) => [
+	const doors = [tenant, operator].flatMap((door) => [
 		entries(door),
 		entryProof(door),
 		checkpoints(door),
 		consistency(door),
 		exporting(door),
 	]);
+	return [...doors, messageProofRoute(parts)];
 }
 
 /** The log holds the acts of both environments, so a test key, which may be anywhere, does not open it. */
@@ -109,7 +111,10 @@ function entries(door: Door): Route {
 				...pageSchema,
 				type: Type.Optional(Type.Union(types)),
 				actor: Type.Optional(
-					Type.String({ pattern: "^(key_[0-9a-hjkmnp-tv-z]{26}|system|unknown)$", maxLength: 30 }),
+					Type.String({
+						pattern: "^(key_[0-9a-hjkmnp-tv-z]{26}|person|system|unknown)$",
+						maxLength: 30,
+					}),
 				),
 				from: Type.Optional(Type.String({ format: "date-time", maxLength: 40 })),
 				until: Type.Optional(Type.String({ format: "date-time", maxLength: 40 })),

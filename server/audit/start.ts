@@ -1,10 +1,15 @@
-/** The ledger's chores in the serving process: the sequencer, and refusals written each second. */
+/**
+ * The ledger's chores in the serving process: the sequencer, refusals written and messages' hashes gathered each
+ * second, and stored messages compared with the ledger.
+ */
 import type { Clock } from "#platform/clock.ts";
 import type { Database } from "#platform/db.ts";
 import type { Log } from "#platform/log.ts";
-import { startLoop } from "#platform/loop.ts";
+import { type Loop, startLoop } from "#platform/loop.ts";
 import type { Metrics } from "#platform/metrics.ts";
+import { fold } from "./fold.ts";
 import type { Ledger } from "./ledger.ts";
+import { createMessageCheck, type MessageReader } from "./message-check.ts";
 import type { Refusals } from "./refusals.ts";
 import { sequence } from "./sequencer.ts";
 import { unsignedSince } from "./store.ts";
@@ -18,10 +23,22 @@ export interface ChoreParts {
 	readonly log: Log;
 	readonly metrics: Metrics;
 	readonly name: string;
+	readonly messages: MessageReader;
 }
 
 const sequenceEveryMs = 500;
 const flushEveryMs = 1_000;
+/** An entry of a tenant holds what it sent in so long. */
+const foldEveryMs = 1_000;
+const checkEveryMs = 1_000;
+/** Stored messages compared with the ledger in a step: some 40 million a day. */
+const checkedMessages = 500;
+/** Between two rounds over a tenant's messages. */
+const restMs = 60_000;
+/** A flush that failed at a stop is tried once more, after so long. */
+const lastFlushAgainMs = 500;
+
+type FlushParts = Pick<ChoreParts, "refusals" | "clock" | "log">;
 
 export interface LedgerChores {
 	/** Writes what still waits, lets `last` have the last word, and gives everything its place. */
@@ -48,14 +65,67 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 		everyMs: flushEveryMs,
 		step: () => refusals.flush(),
 	});
+	const folder = startLoop({
+		log,
+		name: "ledger.messages",
+		everyMs: foldEveryMs,
+		step: () => fold({ ...parts, db }),
+	});
+	const checker = startChecker(parts);
 	return {
 		async stop(last) {
-			await flusher.stop();
-			await refusals.flush().catch(() => undefined);
+			await Promise.all([flusher.stop(), folder.stop(), checker.stop()]);
+			await flushAtLast(parts);
 			await last();
 			await sequencer.stop();
 			// At a stop the database may be what went away: what waits is placed at the next start.
+			await fold({ ...parts, db }).catch(() => false);
 			await sequence({ ...parts, db }).catch(() => false);
 		},
 	};
+}
+
+/** Nobody comes after this: what cannot be written now is lost, and said. */
+async function flushAtLast({ refusals, clock, log }: FlushParts): Promise<void> {
+	const startedAtMs = clock.elapsed();
+	try {
+		return await refusals.flush(true);
+	} catch (err) {
+		log.warn({ event: "ledger.last_flush", err }, "refused callers could not be recorded yet");
+	}
+	// A database that took long to fail is away: a stop does not wait for it again.
+	if (clock.elapsed() - startedAtMs < lastFlushAgainMs)
+		try {
+			await new Promise((resolve) => void setTimeout(resolve, lastFlushAgainMs));
+			return await refusals.flush(true);
+		} catch {
+			// Said below.
+		}
+	log.error(
+		{ event: "ledger.refusals_lost", refusals: refusals.unwritten() },
+		"refused callers could not be recorded before the stop, and are lost to the ledger",
+	);
+}
+
+function startChecker(parts: ChoreParts): Loop {
+	const { worker: db, log, metrics } = parts;
+	const check = createMessageCheck({ ...parts, db });
+	const checked = metrics.counter(
+		"wx_messages_checked_total",
+		"Stored messages that were compared with the ledger.",
+		{},
+	);
+	metrics.gauge(
+		"wx_messages_altered",
+		"Messages and digests found that are not what the ledger holds, since the start; alarm above zero.",
+		() => check.found,
+	);
+	metrics.gauge(
+		"wx_messages_gone",
+		"Messages that the ledger holds and whose month was dropped, met since the start.",
+		() => check.gone,
+	);
+	const step = async (): Promise<void> =>
+		checked.add({}, await check.step(checkedMessages, restMs));
+	return startLoop({ log, name: "ledger.check", everyMs: checkEveryMs, step });
 }

@@ -98,6 +98,25 @@ export async function findEntry(
 	return (await tx.query<StoredEntry>(find, [tenantId, id]))[0];
 }
 
+const findActStatement = sql(
+	"audit.find_act",
+	`select ${columns} from ledger_entries where tenant_id = $1 and action = $2 and id >= $3 and id < $4
+		and position(convert_to('"' || $5 || '"', 'UTF8') in entry) > 0 order by id limit 1`,
+);
+
+/** The first entry of this type, between these ids, that names this target. */
+export async function findAct(
+	tx: Tx,
+	tenantId: string,
+	action: string,
+	[from, until]: readonly [string, string],
+	target: string,
+): Promise<StoredEntry | undefined> {
+	return (
+		await tx.query<StoredEntry>(findActStatement, [tenantId, action, from, until, target])
+	)[0];
+}
+
 const inOrder = sql(
 	"audit.in_order",
 	`select ${columns} from ledger_entries

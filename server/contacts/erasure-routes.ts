@@ -3,6 +3,8 @@
  * s. 12). The answer is a certificate, which says `pending` until backups cannot be read for this person either.
  */
 import { Type } from "typebox";
+import { type ActProof, actProof, proveAct } from "#audit/index.ts";
+import type { Database, Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { readId, showId } from "#platform/ids.ts";
@@ -10,7 +12,10 @@ import type { ErasureRow, Erasures, Vault } from "#vault/index.ts";
 import { addressIndex, type ReadNumber, requireNumber } from "./address.ts";
 
 export interface ErasureRouteParts {
+	readonly db: Pick<Database, "inTenant">;
 	readonly vault: Vault;
+	/** First part of the origins of logs. */
+	readonly ledgerName: string;
 	readonly readNumber: ReadNumber;
 	readonly erasures: Pick<Erasures, "erase" | "find">;
 	/** Days within which backups become unreadable too. */
@@ -39,7 +44,10 @@ const certificate = Type.Object({
 		suppression_addresses: count,
 	}),
 	suppressed: Type.Boolean({ description: "Whether the person's suppression stays in force." }),
-	ledger_proof: Type.Null(),
+	ledger_proof: Type.Union([actProof, Type.Null()], {
+		description:
+			"Once complete: that the erasure stands in the tenant's ledger. Check the certificate offline with `waxwing-verify certificate`. Null also when the entry was lost with a database that was restored.",
+	}),
 });
 
 export function erasureRoutes(parts: ErasureRouteParts): Route[] {
@@ -91,14 +99,22 @@ function certificateRoute(parts: ErasureRouteParts): Route {
 		async handle({ scope, params }) {
 			const id = readId("era", params.id);
 			if (id === undefined) throw Fault.of("not_found");
-			return { status: 200, body: show(parts, await parts.erasures.find(scope, id)) };
+			const row = await parts.erasures.find(scope, id);
+			const proof = row.completedAt === null ? undefined : await prove(parts, scope, row);
+			return { status: 200, body: show(parts, row, proof) };
 		},
 	});
 }
 
+function prove({ db, ledgerName }: ErasureRouteParts, scope: Scope, row: ErasureRow) {
+	const target = showId("era", row.id);
+	const act = { event: "contact.erased", target, atMs: row.erasedAt.getTime() } as const;
+	return db.inTenant(scope, (tx) => proveAct(tx, ledgerName, scope.tenantId, act));
+}
+
 const dayMs = 86_400_000;
 
-function show({ erasureWindowDays }: ErasureRouteParts, row: ErasureRow) {
+function show({ erasureWindowDays }: ErasureRouteParts, row: ErasureRow, proof?: ActProof) {
 	const completeBy = new Date(row.erasedAt.getTime() + erasureWindowDays * dayMs);
 	return {
 		id: showId("era", row.id),
@@ -113,6 +129,6 @@ function show({ erasureWindowDays }: ErasureRouteParts, row: ErasureRow) {
 			suppression_addresses: row.suppressions,
 		},
 		suppressed: row.suppressions > 0,
-		ledger_proof: null,
+		ledger_proof: proof ?? null,
 	};
 }

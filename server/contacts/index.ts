@@ -2,5 +2,11 @@ export type { ReadNumber } from "./address.ts";
 export { type ErasureRouteParts, erasureRoutes } from "./erasure-routes.ts";
 export { type Grant, recordGrants } from "./grant.ts";
 export { type ContactParts, contactRoutes } from "./routes.ts";
-export { consentAmong, factKey, type IndexKey, suppressedAmong } from "./store.ts";
+export {
+	consentAmong,
+	type EndedSuppression,
+	factKey,
+	type IndexKey,
+	suppressedAmong,
+} from "./store.ts";
 export { type Keyword, recordStarts, recordStops } from "./suppression.ts";

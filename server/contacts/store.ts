@@ -143,17 +143,23 @@ const endByStartStatement = sql(
 	from unnest($1::uuid[], $2::text[], $3::bytea[], $4::float8[]) as n (tenant_id, environment, address_index, at_ms)
 	where s.tenant_id = n.tenant_id and s.environment = n.environment and s.channel = 'sms'
 		and s.address_index = n.address_index and s.ended_at is null and s.reason = 'stop'
-	returning s.id`,
+	returning s.id, s.tenant_id as "tenantId", s.environment::text as environment`,
 );
 
-/** Ends what the person's own stop began; returns the ids of the suppressions ended. */
+export interface EndedSuppression {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly environment: Environment;
+}
+
+/** Ends what the person's own stop began; returns the suppressions ended. */
 export async function endByStart(
 	tx: Tx,
 	rows: readonly (IndexKey & { readonly atMs: number })[],
-): Promise<string[]> {
+): Promise<EndedSuppression[]> {
 	if (rows.length === 0) return [];
 	const values = [...columnsOf(rows), rows.map((row) => row.atMs)];
-	return (await tx.query<{ id: string }>(endByStartStatement, values)).map(({ id }) => id);
+	return tx.query<EndedSuppression>(endByStartStatement, values);
 }
 
 const suppressionColumns = `id, address_index as "addressIndex", address_sealed as "addressSealed", reason,

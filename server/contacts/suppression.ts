@@ -15,6 +15,7 @@ import {
 } from "#vault/index.ts";
 import { addressIndex, requireKey } from "./address.ts";
 import {
+	type EndedSuppression,
 	endByStart,
 	endManually,
 	findSuppression,
@@ -59,9 +60,13 @@ export async function recordStops(
 
 /**
  * Ends what these people's own STOP began. What the tenant or a complaint suppressed stays. Repeating
- * it changes nothing. Returns the ids of the suppressions that it ended, unprefixed.
+ * it changes nothing. Returns the suppressions that it ended, their ids unprefixed.
  */
-export function recordStarts(tx: Tx, vault: Vault, starts: readonly Keyword[]): Promise<string[]> {
+export function recordStarts(
+	tx: Tx,
+	vault: Vault,
+	starts: readonly Keyword[],
+): Promise<EndedSuppression[]> {
 	return endByStart(
 		tx,
 		starts.map(({ tenantId, environment, address, atMs }) => {

@@ -1,18 +1,19 @@
 /**
  * Writes a batch of texts from people: finds whose numbers and senders they wrote to, keeps the parts of long
- * messages until they are whole, puts STOP and START into force, and stores the messages. In that order, in
- * one transaction: a STOP is in force when the carrier is told that we have it.
+ * messages until they are whole, puts STOP and START into force and on record in the ledger, and stores the messages.
+ * In that order, in one transaction: a STOP is in force when the carrier is told that we have it.
  */
-import { recordStarts, recordStops } from "#contacts/index.ts";
+import type { Act, Ledger } from "#audit/index.ts";
+import { type EndedSuppression, recordStarts, recordStops } from "#contacts/index.ts";
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope, Tx } from "#platform/db.ts";
-import type { Ids } from "#platform/ids.ts";
+import { type Ids, showId } from "#platform/ids.ts";
 import { ownerKey } from "#templates/index.ts";
 import type { ContactKeys, Vault } from "#vault/index.ts";
 import { joinParts, keyOf, type OwnedText } from "./inbound-parts.ts";
 import { findOwners } from "./inbound-store.ts";
 import type { InboundText } from "./inbound-text.ts";
-import { wordsOf } from "./inbound-words.ts";
+import { type Words, wordsOf } from "./inbound-words.ts";
 import type { Sealed } from "./parcel.ts";
 import { contactOf, placeOf } from "./prepare.ts";
 import { states } from "./state.ts";
@@ -21,6 +22,7 @@ import { applyTransitions } from "./transition-store.ts";
 
 export interface WriteParts {
 	readonly worker: Database;
+	readonly ledger: Ledger;
 	readonly vault: Vault;
 	readonly ids: Ids;
 	readonly clock: Clock;
@@ -109,11 +111,28 @@ async function writeOwned(parts: WriteParts, tx: Tx, owned: readonly OwnedText[]
 			row: { ...scope, id: ids.next(), address, originator: sender, atMs: nowMs },
 		})),
 	);
-	await recordStarts(tx, vault, words.startsBefore);
-	await recordStops(tx, vault, words.stops);
-	await recordStarts(tx, vault, words.startsAfter);
+	await heed(parts, tx, words);
 	insertAll(parts, contacts, tx, whole, nowMs);
 	return whole.length;
+}
+
+/** Puts STOP and START into force. What changes by it is in the tenants' ledgers, whatever the number with one statement. */
+async function heed({ vault, ledger }: WriteParts, tx: Tx, words: Words): Promise<void> {
+	const endedBefore = await recordStarts(tx, vault, words.startsBefore);
+	const added = new Set(await recordStops(tx, vault, words.stops));
+	const endedAfter = await recordStarts(tx, vault, words.startsAfter);
+	const acts = [
+		...endedBefore.map((one) => actOf("suppression.ended", one)),
+		...words.stops.filter(({ id }) => added.has(id)).map((one) => actOf("suppression.added", one)),
+		...endedAfter.map((one) => actOf("suppression.ended", one)),
+	];
+	if (acts.length > 0) await ledger.record(tx, acts);
+}
+
+/** Who it was is in the suppression, sealed under their key: here stands its id. */
+function actOf(event: Act["event"], { id, tenantId, environment }: EndedSuppression): Act {
+	const actor = { type: "person", id: null } as const;
+	return { log: tenantId, event, actor, environment, targets: [showId("sup", id)] };
 }
 
 function insertAll(
@@ -134,6 +153,7 @@ function insertAll(
 			(some[0] as { scope: Scope }).scope,
 			nowMs,
 			some.map(({ row }) => row),
+			ids.next(),
 		);
 	applyTransitions(
 		tx,

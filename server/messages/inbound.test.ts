@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
+import { createLedger } from "#audit/index.ts";
 import type { DeliverSm } from "#channels/index.ts";
 import { type IndexKey, suppressedAmong } from "#contacts/index.ts";
 import { systemClock } from "#platform/clock.ts";
@@ -93,6 +94,7 @@ function gatherer(db: Database = worker): Gatherer {
 	const inbound = createInbound({
 		worker: counted,
 		vault: workerVault,
+		ledger: createLedger({ vault: workerVault, ids, clock: systemClock }),
 		ids,
 		clock: systemClock,
 		log: { ...silentLog, warn: () => undefined, error: () => void told.errors++ },

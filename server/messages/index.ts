@@ -5,3 +5,4 @@ export type { RouteEntry } from "./router.ts";
 export { type MessageRouteParts, messageRoutes } from "./routes.ts";
 export { type RouteRuntime, type Sending, startSending, UncleanStop } from "./sending.ts";
 export { eventTypes } from "./state.ts";
+export { messageReader } from "./stored-facts-store.ts";

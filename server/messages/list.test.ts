@@ -112,7 +112,9 @@ describe("a list of a tenant with many messages", () => {
 			Array.from({ length: many }, (_, i) => i + 1),
 		);
 		const row = sampleJudged(oldest, nowMs, {});
-		await app.inTenant(scopes.test, async (tx) => insertInbound(tx, scopes.test, nowMs, [row]));
+		await app.inTenant(scopes.test, async (tx) =>
+			insertInbound(tx, scopes.test, nowMs, [row], row.id),
+		);
 		await admin.run("analyze messages");
 	});
 

@@ -3,6 +3,7 @@
  * on the same database, in processes of their own: the table is the truth, and every batch has one holder. The half
  * that accepts, if it lives in the same process, hands over what it has committed.
  */
+import type { Ledger } from "#audit/index.ts";
 import {
 	candidateIds,
 	type Deliver,
@@ -48,6 +49,7 @@ export interface RouteRuntime extends RouteEntry {
 export interface SendingParts {
 	readonly worker: Database;
 	readonly vault: Vault;
+	readonly ledger: Ledger;
 	readonly ids: Ids;
 	readonly clock: Clock;
 	readonly random: Random;

@@ -4,6 +4,7 @@
  */
 import { type Scope, sql, type Tx } from "#platform/db.ts";
 import { byteas, float8s, int2s, int4s, texts, uuids } from "#platform/db-arrays.ts";
+import { digestMessages } from "./message-digest.ts";
 
 export interface NewMessage {
 	readonly id: string;
@@ -49,7 +50,10 @@ function messageColumns(rows: readonly NewMessage[]): Buffer[] {
 
 const insertInboundStatement = sql(
 	"messages.insert_inbound",
-	`insert into messages (tenant_id, id, environment, inbound, class, address_index, sender_index, sealed, encoding, segments, characters,
+	`with digested as (
+		insert into message_digests (tenant_id, id, environment, message_ids, leaves, root) values ($15, $18, $16, $1::uuid[], $19, $20)
+	)
+	insert into messages (tenant_id, id, environment, inbound, class, address_index, sender_index, sealed, encoding, segments, characters,
 		country, dlt_template_id, tag_indexes, api_key_id, scheduled_at, expires_at, created_at)
 	select $15, n.id, $16, true, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
 		n.dlt_template_id, n.tag_indexes, n.api_key_id, to_timestamp(n.scheduled_ms / 1000), to_timestamp(n.expires_ms / 1000),
@@ -57,16 +61,19 @@ const insertInboundStatement = sql(
 	from unnest(${messageArrays}) as n (${messageNames})`,
 );
 
-/** What people sent: no verdicts, no lane. */
+/** What people sent: no verdicts, no lane. `digestId` is the id of the row that holds their hashes. */
 export function insertInbound(
 	tx: Tx,
 	scope: Scope,
 	nowMs: number,
 	rows: readonly NewMessage[],
+	digestId: string,
 ): void {
 	if (rows.length === 0) return;
+	const { leaves, root } = digestMessages(scope, nowMs, rows);
 	const { tenantId, environment } = scope;
-	tx.post(insertInboundStatement, [...messageColumns(rows), tenantId, environment, nowMs]);
+	const stored = [...messageColumns(rows), tenantId, environment, nowMs];
+	tx.post(insertInboundStatement, [...stored, digestId, leaves, root]);
 }
 
 /** A message with what was decided on it and, if it may leave, its place in a lane. */
@@ -93,7 +100,7 @@ export interface Lease {
 
 /**
  * One statement for all that acceptance writes: messages with their verdicts; batches that name the messages
- * handed over, or lane entries for those that wait; the outbox row.
+ * handed over, or lane entries for those that wait; their hashes for the ledger; the outbox row.
  */
 const insertJudgedStatement = sql(
 	"messages.insert_judged",
@@ -117,14 +124,16 @@ const insertJudgedStatement = sql(
 		select n.batch_id, $26::uuid, to_timestamp($27::float8 / 1000), $23, n.route_id, array_agg(n.id),
 			case when n.batch_id = any ($30::uuid[]) then to_timestamp($25::float8 / 1000) end
 		from n where n.batch_id is not null and n.seal is not null group by n.batch_id, n.route_id
+	), digested as (
+		insert into message_digests (tenant_id, id, environment, message_ids, leaves, root) values ($23, $28, $24, $1::uuid[], $31, $32)
 	)
 	insert into outbox (tenant_id, id, environment, topic, refs, created_at)
 	select $23, $28, $24, 'sms', $29, to_timestamp($25::float8 / 1000) where $29::text <> '[]'`,
 );
 
 /**
- * Stores a scope's messages as acceptance decided. `outboxId` is the id of the outbox row, `events` its references:
- * [message id, event id, state rank].
+ * Stores a scope's messages as acceptance decided. `outbox`: the id of its row, which is also that of the row of the
+ * messages' hashes, and its references, [message id, event id, state rank].
  */
 export function insertJudged(
 	tx: Tx,
@@ -135,6 +144,7 @@ export function insertJudged(
 	outbox: { readonly id: string; readonly events: readonly (readonly [string, string, number])[] },
 ): void {
 	if (rows.length === 0) return;
+	const { leaves, root } = digestMessages(scope, nowMs, rows);
 	tx.post(insertJudgedStatement, [
 		...messageColumns(rows),
 		texts(rows.map((row) => row.ruleset)),
@@ -153,6 +163,8 @@ export function insertJudged(
 		outbox.id,
 		JSON.stringify(outbox.events),
 		lease?.startedIds ?? [],
+		leaves,
+		root,
 	]);
 }
 

@@ -169,6 +169,13 @@ export const catalogue = {
 		"Nothing: the facts that stay are in lists and events.",
 	),
 
+	message_altered: entry(
+		"W03008",
+		409,
+		"conflict_error",
+		"What is stored of this message is not what the ledger holds.",
+		"Keep this answer, and ask the operator of this platform: somebody or something changed what is stored.",
+	),
 	request_in_progress: entry(
 		"E01004",
 		409,

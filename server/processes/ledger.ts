@@ -8,6 +8,7 @@ import {
 	startLedger,
 	system,
 } from "#audit/index.ts";
+import { messageReader } from "#messages/index.ts";
 import type { Clock } from "#platform/clock.ts";
 import type { Config } from "#platform/config.ts";
 import type { Ids } from "#platform/ids.ts";
@@ -52,7 +53,8 @@ export async function openLedger(parts: LedgerOpening) {
 			data: { migration },
 		})),
 	);
-	const chores = startLedger({ worker, ledger, refusals, clock, log, metrics, name });
+	const keeping = { worker, ledger, refusals, messages: messageReader };
+	const chores = startLedger({ ...keeping, clock, log, metrics, name });
 	const { dataDir } = config;
 	const signer = config.ledgerSigner
 		? startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs })

@@ -8,10 +8,15 @@ import {
 	type RootKeyRouteParts,
 	rootKeyRoutes,
 } from "#access/index.ts";
-import { type LedgerRouteParts, ledgerRoutes } from "#audit/index.ts";
+import { ledgerRoutes, type MessageProofParts } from "#audit/index.ts";
 import { channelRoutes, readNumber } from "#channels/index.ts";
 import { contactRoutes, erasureRoutes, type ErasureRouteParts } from "#contacts/index.ts";
-import { eventTypes, messageRoutes, type MessageRouteParts } from "#messages/index.ts";
+import {
+	eventTypes,
+	messageReader,
+	messageRoutes,
+	type MessageRouteParts,
+} from "#messages/index.ts";
 import type { Egress } from "#platform/egress.ts";
 import type { Route } from "#platform/http.ts";
 import type { Log } from "#platform/log.ts";
@@ -21,7 +26,7 @@ import { webhookRoutes } from "#webhooks/index.ts";
 export interface RouteParts
 	extends AccessRouteParts,
 		MessageRouteParts,
-		LedgerRouteParts,
+		Omit<MessageProofParts, "messages">,
 		RootKeyRouteParts,
 		Pick<ErasureRouteParts, "erasures" | "erasureWindowDays"> {
 	readonly egress: Egress;
@@ -38,7 +43,7 @@ export function routesOf(parts: RouteParts): Route[] {
 		...accessRoutes(parts),
 		...rootKeyRoutes(parts),
 		...channelRoutes(parts),
-		...ledgerRoutes(parts),
+		...ledgerRoutes({ ...parts, messages: messageReader }),
 	];
 }
 

@@ -2,6 +2,7 @@
  * The half that sends, put together: the sandbox, the carriers' routes, dispatch, webhooks. It lives on a thread of
  * the default process, or alone in a worker process.
  */
+import { createLedger } from "#audit/index.ts";
 import { startSandbox } from "#channels/index.ts";
 import {
 	eventTypeOf,
@@ -84,6 +85,7 @@ export async function openSendingHalf(options: SendingOptions): Promise<SendingH
 		const poke = { webhooks: (): void => undefined };
 		const sending = await startSending({
 			...shared,
+			ledger: createLedger(shared),
 			routes,
 			unknownReconcileMs: config.unknownReconcileMs,
 			alone: options.alone,

@@ -9,7 +9,9 @@ import { test } from "node:test";
 import { numberEnding, send, settled } from "../support/messages.ts";
 import { testPlatform } from "../support/platform.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { until } from "../support/http.ts";
+import { type Json, until } from "../support/http.ts";
+import { runVerifier } from "../support/ledger-texts.ts";
+import { readId } from "#platform/ids.ts";
 
 const receiver = await startReceiver();
 const platform = await testPlatform();
@@ -65,6 +67,43 @@ test("an erased person's messages keep their facts and lose their contents", asy
 	assert.deepEqual(certificate.body, erased.body);
 });
 
+test("a complete certificate holds its proof, which anybody checks; a pending one holds none", async () => {
+	const erased = await admin.post("/v1/contacts/erasures", { destination: numberEnding("000001") });
+	const other = await admin.post("/v1/contacts/erasures", { destination: numberEnding("000001") });
+	const path = `/v1/contacts/erasures/${String(erased.body["id"])}`;
+	assert.equal((await admin.get(path)).body["ledger_proof"], null);
+	// As when the epoch was turned, which takes days.
+	await platform.database.admin.run(
+		"update contact_erasures set completed_at = now() where id = $1",
+		[readId("era", String(erased.body["id"]))],
+	);
+	const certificate = await until(
+		"its entry is signed",
+		() => admin.get(path),
+		({ body }) => body["ledger_proof"] !== null,
+	);
+	assert.equal(certificate.body["status"], "complete");
+	const publicKey = readFileSync(join(platform.dataDir, "ledger", "signer.pub"), "utf8").trim();
+	const { origin, entry_id } = certificate.body["ledger_proof"] as Json;
+	const pinned = ["--origin", String(origin), "--key", publicKey];
+	const verify = (body: object) => runVerifier(["certificate", ...pinned], JSON.stringify(body));
+	const { status, answer } = verify(certificate.body);
+	assert.equal(status, 0, JSON.stringify(answer));
+	const entry = answer["entry"] as Json;
+	assert.deepEqual([entry["id"], entry["action"]], [entry_id, "contact.erased"]);
+	assert.equal(verify({ ...certificate.body, id: other.body["id"] }).status, 1);
+	assert.equal(verify(other.body).status, 1, "a pending one");
+	const made = await admin.post("/v1/api-keys", { name: "x", scopes: ["sms:read"] });
+	assert.equal(made.status, 201);
+	const { data } = await admin.get("/v1/audit/entries?type=api_key.created&limit=1");
+	const foreign = await until(
+		"another entry is signed",
+		() => admin.get(`/v1/audit/entries/${String(data[0]?.["id"])}/proof`),
+		(reply) => reply.status === 200,
+	);
+	assert.equal(verify({ ...certificate.body, ledger_proof: foreign.body }).status, 1);
+});
+
 test("what waits for an erased person is not sent", async () => {
 	const gone = numberEnding("000001");
 	const scheduled_at = new Date(Date.now() + 2_000).toISOString();
@@ -81,7 +120,7 @@ test("the operator sees the keys, rotates them under traffic, and destroys the o
 	const before = await operator.get("/v1/operator/keys");
 	assert.equal(before.status, 200, before.text);
 	assert.equal(before.body["provider"], "env");
-	assert.equal(before.body["erasures_waiting"], 2);
+	assert.equal(before.body["erasures_waiting"], 3);
 	assert.equal((await operator.post("/v1/operator/keys/rotate", {})).status, 409);
 	const root = String(before.body["root"]);
 	const destroyed = await operator.post("/v1/operator/keys/destroy", { root });

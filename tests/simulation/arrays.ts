@@ -1,8 +1,14 @@
 /** Reads the arrays that server/platform/db-arrays.ts writes, so that what a statement means is told in plain values. */
 
-/** A binary array as the array it is; anything else as it stands. */
+/** A binary array as the array it is; anything else as it stands, octets that are none too. */
 export function plain(value: unknown): unknown {
-	return Buffer.isBuffer(value) ? readArray(value) : value;
+	return Buffer.isBuffer(value) && isArray(value) ? readArray(value) : value;
+}
+
+/** By its head: dimensions, whether there are nulls, a type that is known here. */
+function isArray(octets: Buffer): boolean {
+	if (octets.length < 12 || octets.readInt32BE(0) > 1 || octets.readInt32BE(0) < 0) return false;
+	return octets.readUInt32BE(4) <= 1 && readers[octets.readInt32BE(8)] !== undefined;
 }
 
 function readArray(octets: Buffer): unknown[] {

@@ -101,8 +101,18 @@ export function addEntry(
 export const acceptMeanings: Meanings = {
 	"messages.insert_judged": (view, values) => {
 		const { tables, writer } = view;
-		const [tenantId, environment, nowMs, owner, leaseUntilMs, outboxId, refs, started] =
-			values.slice(22);
+		const [
+			tenantId,
+			environment,
+			nowMs,
+			owner,
+			leaseUntilMs,
+			outboxId,
+			refs,
+			started,
+			leaves,
+			root,
+		] = values.slice(22);
 		const scope = { tenantId: tenantId as string, environment: environment as Environment };
 		demandVisible(view, scope.tenantId, scope.environment);
 		const batches = new Map<string, { routeId: string; messageIds: string[] }>();
@@ -126,6 +136,12 @@ export const acceptMeanings: Meanings = {
 				startedAtMs: (started as string[]).includes(id) ? (nowMs as number) : null,
 				handedOver: { tenantId: scope.tenantId, ...batch },
 			});
+		put(tables.digests, writer, outboxId as string, {
+			...scope,
+			messageIds: values[0] as string[],
+			leaves: leaves as Buffer,
+			root: root as Buffer,
+		});
 		if (refs !== "[]")
 			put(tables.outbox, writer, outboxId as string, {
 				tenantId: scope.tenantId,

@@ -329,4 +329,18 @@ export const mutants: readonly Mutant[] = [
 			"const [urgent, ...others] = lanesOf(routeId).toReversed() as",
 		),
 	},
+	{
+		name: "a message of a commit has no hash in the ledger",
+		seed: 1,
+		noticedBy: ["every message is hashed"],
+		...meaning("messages.insert_judged", (usual) => (view, values) => {
+			const answer = usual(view, values);
+			const { tables, writer } = view;
+			const key = values[27] as string;
+			const digest = get(tables.digests, writer, key);
+			if (digest !== undefined)
+				put(tables.digests, writer, key, { ...digest, messageIds: digest.messageIds.slice(1) });
+			return answer;
+		}),
+	},
 ];

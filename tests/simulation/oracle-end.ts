@@ -24,8 +24,27 @@ export function judgeEnd(oracle: OracleState, noLoss: boolean): void {
 	for (const [id] of tables.batches.committed)
 		complain(oracle, "nothing is left over", `the batch ${id}`);
 	for (const message of oracle.messages.values()) judgeMessage(oracle, message);
+	judgeDigests(oracle);
 	for (const [key, row] of oracle.submissions) judgeReceipts(oracle, key, row);
 	if (noLoss) judgeAnswers(oracle);
+}
+
+/** Every message stands in one digest of its scope, with a hash of its own. */
+function judgeDigests(oracle: OracleState): void {
+	const members = new Map<string, number>();
+	for (const [id, digest] of oracle.parts.tables.digests.committed) {
+		const { tenantId, environment, messageIds, leaves } = digest;
+		if (leaves.length !== 32 * messageIds.length)
+			complain(oracle, "every message is hashed", `digest ${id} lacks hashes`);
+		for (const messageId of messageIds) {
+			const name = `${tenantId}/${environment}/${messageId}`;
+			members.set(name, (members.get(name) ?? 0) + 1);
+		}
+	}
+	for (const { tenantId, environment, id } of oracle.messages.values()) {
+		const count = members.get(`${tenantId}/${environment}/${id}`) ?? 0;
+		if (count !== 1) complain(oracle, "every message is hashed", `${id} is in ${count} digests`);
+	}
 }
 
 /** What a process heard from a carrier while it lived is on record. */

@@ -40,6 +40,7 @@ export const invariants = [
 	"tenants in turn",
 	"bounded",
 	"no failure escapes",
+	"every message is hashed",
 ] as const;
 export type Invariant = (typeof invariants)[number];
 

@@ -64,6 +64,14 @@ export interface OutboxRow {
 	/** [message id, event id, state rank]. */
 	readonly refs: readonly (readonly [string, string, number])[];
 }
+/** The hashes of what one commit stored of a scope. */
+export interface DigestRow {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly messageIds: readonly string[];
+	readonly leaves: Buffer;
+	readonly root: Buffer;
+}
 export interface IdempotencyRow {
 	readonly tenantId: string;
 	readonly keyHash: Buffer;
@@ -137,6 +145,7 @@ export interface Tables {
 	readonly states: Table<StateRow>;
 	readonly events: Table<EventRow>;
 	readonly outbox: Table<OutboxRow>;
+	readonly digests: Table<DigestRow>;
 	readonly idempotencyKeys: Table<IdempotencyRow>;
 	readonly submissions: Table<SubmissionRow>;
 	readonly parked: Table<ParkedRow>;
@@ -158,6 +167,7 @@ export function createTables(): Tables {
 		states: createTable("message_states"),
 		events: createTable("message_events"),
 		outbox: createTable("outbox"),
+		digests: createTable("message_digests"),
 		idempotencyKeys: createTable("idempotency_keys"),
 		submissions: createTable("submissions"),
 		parked: createTable("parked_receipts"),

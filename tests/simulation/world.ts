@@ -4,6 +4,7 @@
  * by its own `startMessages`.
  */
 import { createHash, type Hash } from "node:crypto";
+import { createLedger } from "#audit/index.ts";
 import { dialects } from "#channels/index.ts";
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Environment, Scope } from "#platform/db.ts";
@@ -263,7 +264,9 @@ async function startWhenPossible(world: World, process: Process): Promise<void> 
 		try {
 			const { random } = world;
 			const { alone } = world.options;
-			const shared = { db, worker, vault, clock, ids, metrics, random, log: silentLog, alone };
+			const ledger = createLedger({ vault, clock, ids });
+			const keeping = { db, worker, vault, ledger, clock, ids };
+			const shared = { ...keeping, metrics, random, log: silentLog, alone };
 			process.path = await startPath({ ...shared, routes, unknownReconcileMs });
 			return world.trace.note(`${owner.name} serves`);
 		} catch {

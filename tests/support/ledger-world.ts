@@ -16,6 +16,7 @@ import {
 	platformLog,
 	type Signer,
 } from "#audit/index.ts";
+import { messageReader } from "#messages/index.ts";
 import { type Clock, systemClock } from "#platform/clock.ts";
 import type { Caller } from "#platform/http.ts";
 import { createIds, showId, systemRandom } from "#platform/ids.ts";
@@ -124,7 +125,7 @@ export async function ledgerWorld(clock: Clock = systemClock) {
 			throw error;
 		}
 	};
-	const routes = ledgerRoutes({ db: app, vault, ledgerName });
+	const routes = ledgerRoutes({ db: app, vault, ledgerName, messages: messageReader });
 	const ask = async (operationId: string, query: object, params: object = {}) => {
 		const route = routes.find((one) => one.operationId === operationId);
 		const caller: Caller = {
