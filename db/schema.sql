@@ -175,6 +175,7 @@ create table idempotency_keys (
 	constraint idempotency_keys_pkey PRIMARY KEY (tenant_id, environment, key_hash),
 	constraint idempotency_keys_contact_index_check CHECK ((length(contact_index) = 32))
 );
+CREATE INDEX idempotency_keys_about ON public.idempotency_keys USING btree (tenant_id, environment, contact_index) WHERE (contact_index IS NOT NULL);
 CREATE INDEX idempotency_keys_by_age ON public.idempotency_keys USING btree (created_at);
 alter table idempotency_keys enable row level security;
 alter table idempotency_keys force row level security;

@@ -77,12 +77,15 @@ begin
 			select from suppressions o where o.tenant_id = s.tenant_id and o.environment = s.environment and o.channel = s.channel
 				and o.suppression_index = own_index and o.reason = s.reason and o.ended_at is null
 		));
-	delete from idempotency_keys where tenant_id = wx.tenant() and environment = wx.environment() and contact_index = index and created_at <= at;
+	-- The key stays taken: a retry must not do it again for somebody who is gone.
+	update idempotency_keys set answer_sealed = '' where tenant_id = wx.tenant() and environment = wx.environment() and contact_index = index
+		and created_at <= at;
 	perform wx.erase_contact(erasure, index, of_epoch, at);
 end $$;
 
 -- Whom the kept answer of a request is about: it is sealed under that person's key, and goes with them.
 alter table idempotency_keys add column contact_index bytea check (length(contact_index) = 32);
+create index idempotency_keys_about on idempotency_keys (tenant_id, environment, contact_index) where contact_index is not null;
 grant update (contact_index) on idempotency_keys to waxwing_app;
 
 -- Which of these erasures are unknown here, or not complete yet: they must stay in the list.

@@ -142,6 +142,7 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 			const { applied, written, isFirst, holds } = recorded;
 			return {
 				status: isFirst ? 201 : 200,
+				about: holds.addressIndex,
 				body: {
 					applied,
 					transition_id: written === undefined ? null : showId("cns", written),
@@ -250,10 +251,10 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			const address = requireNumber(readNumber, body.destination, "destination");
 			const { originator = null } = body;
 			const request = { ...scope, id: ids.next(), address, originator, atMs: clock.now() };
+			const filter = { address: addressKey(vault, scope, address), reason: "manual" } as const;
 			const { isNew, rows, contacts } = await db.inTenant(scope, async (tx) => {
 				const { isNew } = await suppressManually(tx, vault, request);
 				const page = { after: undefined, before: undefined, limit: 1 };
-				const filter = { address: addressKey(vault, scope, address), reason: "manual" } as const;
 				const rows = await listSuppressions(tx, scope, filter, page);
 				await audit.record(tx, { targets: rows.map((row) => showId("sup", row.id)) });
 				return { isNew, ...(await withContacts(vault, tx, scope, rows)) };
@@ -261,7 +262,11 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			const [row] = rows;
 			// Ended by somebody else between our two statements: what the caller wanted did not last.
 			if (row === undefined) throw Fault.of("conflict");
-			return { status: isNew ? 201 : 200, body: showSuppression(vault, contacts, scope, row) };
+			return {
+				status: isNew ? 201 : 200,
+				about: filter.address.index,
+				body: showSuppression(vault, contacts, scope, row),
+			};
 		},
 	});
 }

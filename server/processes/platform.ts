@@ -19,6 +19,7 @@ import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
 import { openDatabases } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
+import { answerSeals } from "./kept-answers.ts";
 import { openKeyWork } from "./keys.ts";
 import { openLedger } from "./ledger.ts";
 import { ensureOperatorKey } from "./operator.ts";
@@ -169,7 +170,6 @@ async function openServing(
 	onStop: OnStop,
 ): Promise<Serving> {
 	const { db, vault, clock, log, metrics, erasures, keyWork } = core;
-	const { warm, digest, seal, open } = vault;
 	const { ledgerName } = config;
 	const { erasureWindowDays } = config.keys;
 	const own = { egress, acceptor, log, ledgerName, erasures, keyWork, erasureWindowDays };
@@ -178,7 +178,7 @@ async function openServing(
 		...core,
 		routes,
 		authenticate: core.authenticator.authenticate,
-		once: createOnce({ db, clock, warm, digest, seal, open }),
+		once: createOnce({ db, clock, ...answerSeals(vault) }),
 		ready: () => databaseTroubles(db),
 		openApi: openApiOf(routes, openApiInfo),
 	});

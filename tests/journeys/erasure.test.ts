@@ -65,6 +65,61 @@ test("an erased person's messages keep their facts and lose their contents", asy
 	assert.deepEqual(certificate.body, erased.body);
 });
 
+test("what is kept of answers about an erased person cannot be read either, and is not done again", async () => {
+	const [gone, stays] = [numberEnding("000001"), numberEnding("000001")];
+	const scheduled_at = new Date(Date.now() + 3_600_000).toISOString();
+	const waiting = await send(platform, gone, { scheduled_at });
+	const cancel = `/v1/sms/messages/${String(waiting["id"])}/cancel`;
+	const requests = [
+		["/v1/preferences", { handle: gone, channel: "sms", status: "granted" }],
+		["/v1/sms/suppressions", { destination: gone }],
+		[cancel, undefined],
+		["/v1/sms/suppressions", { destination: stays }],
+	] as const;
+	const ask = () =>
+		Promise.all(
+			requests.map(([path, body], i) =>
+				admin.post(path, body, { "idempotency-key": `kept answer ${i}` }),
+			),
+		);
+	const first = await ask();
+	assert.deepEqual(
+		first.map(({ status }) => status),
+		[201, 201, 200, 201],
+	);
+	assert.ok(first.slice(0, 3).every(({ text }) => text.includes(gone.slice(1))));
+	assert.deepEqual(
+		(await ask()).map(({ body }) => body),
+		first.map(({ body }) => body),
+	);
+	const kept = () =>
+		platform.database.admin.run<{ sealed: Buffer }>(
+			"select answer_sealed as sealed from idempotency_keys where contact_index is not null order by created_at",
+		);
+	const copies = await kept();
+	assert.equal(copies.length, 4);
+	// Format 2: under the person's key. A copy of it in a backup goes with that key.
+	assert.ok(copies.every(({ sealed }) => sealed[0] === 2));
+	await admin.post("/v1/contacts/erasures", { destination: gone });
+	assert.deepEqual(
+		(await ask()).map(({ status }) => status),
+		[410, 410, 410, 201],
+	);
+	assert.deepEqual(
+		(await admin.get(`/v1/preferences?handle=${encodeURIComponent(gone)}`)).data,
+		[],
+	);
+	const left = (await kept()).map(({ sealed }) => sealed.length);
+	assert.deepEqual(left.map((length) => length > 0).toSorted(), [false, false, false, true]);
+
+	// As a restored copy of the database has it, the answer is there and opens for nobody.
+	await platform.database.admin.run(
+		"update idempotency_keys set answer_sealed = $1 where contact_index is not null and answer_sealed = ''",
+		[copies[0]?.sealed],
+	);
+	assert.equal((await ask())[0]?.status, 410);
+});
+
 test("what waits for an erased person is not sent", async () => {
 	const gone = numberEnding("000001");
 	const scheduled_at = new Date(Date.now() + 2_000).toISOString();
@@ -81,7 +136,7 @@ test("the operator sees the keys, rotates them under traffic, and destroys the o
 	const before = await operator.get("/v1/operator/keys");
 	assert.equal(before.status, 200, before.text);
 	assert.equal(before.body["provider"], "env");
-	assert.equal(before.body["erasures_waiting"], 2);
+	assert.equal(before.body["erasures_waiting"], 3);
 	assert.equal((await operator.post("/v1/operator/keys/rotate", {})).status, 409);
 	const root = String(before.body["root"]);
 	const destroyed = await operator.post("/v1/operator/keys/destroy", { root });
