@@ -171,15 +171,18 @@ create table idempotency_keys (
 	message_ids uuid[],
 	answer_sealed bytea,
 	created_at timestamp with time zone not null,
-	constraint idempotency_keys_pkey PRIMARY KEY (tenant_id, environment, key_hash)
+	contact_index bytea,
+	constraint idempotency_keys_pkey PRIMARY KEY (tenant_id, environment, key_hash),
+	constraint idempotency_keys_contact_index_check CHECK ((length(contact_index) = 32))
 );
+CREATE INDEX idempotency_keys_about ON public.idempotency_keys USING btree (tenant_id, environment, contact_index) WHERE (contact_index IS NOT NULL);
 CREATE INDEX idempotency_keys_by_age ON public.idempotency_keys USING btree (created_at);
 alter table idempotency_keys enable row level security;
 alter table idempotency_keys force row level security;
 create policy one_tenant on idempotency_keys for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_purges on idempotency_keys for all to waxwing_owner using true with check true;
 grant delete, insert, select on idempotency_keys to waxwing_app;
-grant update (status, message_ids, answer_sealed) on idempotency_keys to waxwing_app;
+grant update (status, message_ids, answer_sealed, contact_index) on idempotency_keys to waxwing_app;
 
 create table inbound_parts (
 	tenant_id uuid not null,
@@ -598,23 +601,43 @@ create policy owner_matches on submissions for all to waxwing_owner using true w
 grant select on submissions to waxwing_app;
 grant insert, select, update on submissions to waxwing_worker;
 
+create table suppression_keys (
+	tenant_id uuid not null,
+	version integer not null,
+	wrapped bytea not null,
+	created_at timestamp with time zone not null,
+	constraint suppression_keys_pkey PRIMARY KEY (tenant_id, version),
+	constraint suppression_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(tenant_id),
+	constraint suppression_keys_version_check CHECK ((version > 0))
+);
+alter table suppression_keys enable row level security;
+alter table suppression_keys force row level security;
+create policy batch_of_tenants on suppression_keys for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on suppression_keys for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on suppression_keys for all to waxwing_owner using true with check true;
+
 create table suppressions (
 	tenant_id uuid not null,
 	id uuid not null,
 	environment wx.environment_name not null,
 	channel text not null,
-	address_index bytea not null,
+	address_index bytea,
 	address_sealed bytea not null,
 	reason text not null,
 	created_at timestamp with time zone not null,
 	ended_at timestamp with time zone,
 	ended_reason text,
+	suppression_index bytea,
 	constraint suppressions_pkey PRIMARY KEY (tenant_id, id),
 	constraint suppressions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(tenant_id),
 	constraint suppressions_channel_check CHECK ((channel = ANY (ARRAY['sms'::text, 'whatsapp'::text, 'email'::text, 'voice'::text]))),
 	constraint suppressions_ended_reason_check CHECK ((ended_reason = ANY (ARRAY['start'::text, 'manual'::text]))),
-	constraint suppressions_reason_check CHECK ((reason = ANY (ARRAY['stop'::text, 'manual'::text, 'complaint'::text])))
+	constraint suppressions_found CHECK (((address_index IS NOT NULL) OR (suppression_index IS NOT NULL))),
+	constraint suppressions_reason_check CHECK ((reason = ANY (ARRAY['stop'::text, 'manual'::text, 'complaint'::text]))),
+	constraint suppressions_suppression_index_check CHECK ((length(suppression_index) = 32))
 );
+CREATE INDEX suppressions_by_address ON public.suppressions USING btree (tenant_id, environment, channel, address_index) WHERE ((ended_at IS NULL) AND (suppression_index IS NULL));
+CREATE UNIQUE INDEX suppressions_by_own_index ON public.suppressions USING btree (tenant_id, environment, channel, suppression_index, reason) WHERE ((ended_at IS NULL) AND (suppression_index IS NOT NULL));
 CREATE UNIQUE INDEX suppressions_in_force ON public.suppressions USING btree (tenant_id, environment, channel, address_index, reason) WHERE (ended_at IS NULL);
 alter table suppressions enable row level security;
 alter table suppressions force row level security;
@@ -623,8 +646,8 @@ create policy one_tenant on suppressions for all to waxwing_app using ((tenant_i
 create policy owner_erases on suppressions for all to waxwing_owner using true with check true;
 grant insert, select on suppressions to waxwing_app;
 grant insert, select on suppressions to waxwing_worker;
-grant update (ended_at, ended_reason) on suppressions to waxwing_app;
-grant update (ended_at, ended_reason) on suppressions to waxwing_worker;
+grant update (ended_at, ended_reason, suppression_index) on suppressions to waxwing_app;
+grant update (address_index, ended_at, ended_reason, suppression_index) on suppressions to waxwing_worker;
 
 create table tenant_keys (
 	tenant_id uuid not null,
@@ -800,10 +823,18 @@ create function wx.erase_contact(erasure uuid, index bytea, of_epoch integer, at
 	returns void
 	language plpgsql volatile security definer set search_path=public, wx;
 grant execute on function wx.erase_contact(uuid,bytea,integer,timestamp with time zone) to waxwing_app;
+create function wx.erase_contact(erasure uuid, index bytea, own_index bytea, of_epoch integer, at timestamp with time zone)
+	returns void
+	language plpgsql volatile security definer set search_path=public, wx;
+grant execute on function wx.erase_contact(uuid,bytea,bytea,integer,timestamp with time zone) to waxwing_app;
 create function wx.erasures_missing(tenants uuid[], ids uuid[])
 	returns TABLE(id uuid)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.erasures_missing(uuid[],uuid[]) to waxwing_worker;
+create function wx.erasures_open(tenants uuid[], ids uuid[])
+	returns TABLE(id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.erasures_open(uuid[],uuid[]) to waxwing_worker;
 create function wx.erasures_waiting(most integer)
 	returns TABLE(tenant_id uuid, oldest timestamp with time zone, waiting integer)
 	language sql stable security definer set search_path=public, wx;
@@ -895,6 +926,11 @@ create function wx.next_outbox(most integer)
 	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.next_outbox(integer) to waxwing_worker;
+create function wx.offer_suppression_key(which uuid, key_version integer, key_wrapped bytea, at timestamp with time zone)
+	returns void
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.offer_suppression_key(uuid,integer,bytea,timestamp with time zone) to waxwing_app;
+grant execute on function wx.offer_suppression_key(uuid,integer,bytea,timestamp with time zone) to waxwing_worker;
 create function wx.overdue_messages(before timestamp with time zone, most integer)
 	returns TABLE(tenant_id uuid, message_id uuid, environment text)
 	language sql stable security definer set search_path=public, wx;
@@ -917,6 +953,10 @@ create function wx.rematch_parked(most integer)
 	returns TABLE(route_id uuid, carrier_id text, state smallint, error_code text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.rematch_parked(integer) to waxwing_worker;
+create function wx.rewrap_suppression_key(which uuid, of_version integer, was bytea, now_wrapped bytea)
+	returns integer
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.rewrap_suppression_key(uuid,integer,bytea,bytea) to waxwing_worker;
 create function wx.rewrap_tenant_key(which uuid, of_epoch integer, was bytea, now_wrapped bytea)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;
@@ -934,6 +974,15 @@ create function wx.stranded_entries(most integer)
 	returns TABLE(tenant_id uuid, message_id uuid, environment text, route_id uuid, country text, due_at timestamp with time zone, expires_at timestamp with time zone, attempt smallint, possible_duplicate boolean, abandoned boolean)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.stranded_entries(integer) to waxwing_worker;
+create function wx.suppression_keys_after(after_tenant uuid, after_version integer, most integer)
+	returns TABLE(tenant_id uuid, version integer, wrapped bytea, created_at timestamp with time zone)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.suppression_keys_after(uuid,integer,integer) to waxwing_worker;
+create function wx.suppression_keys_of(ids uuid[])
+	returns TABLE(tenant_id uuid, version integer, wrapped bytea)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.suppression_keys_of(uuid[]) to waxwing_app;
+grant execute on function wx.suppression_keys_of(uuid[]) to waxwing_worker;
 create function wx.suspend_tenant(which uuid, at timestamp with time zone)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;
@@ -957,3 +1006,7 @@ create function wx.tenants()
 	language plpgsql stable;
 grant execute on function wx.tenants() to waxwing_app;
 grant execute on function wx.tenants() to waxwing_worker;
+create function wx.tenants_to_reindex(after_tenant uuid, most integer)
+	returns TABLE(tenant_id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.tenants_to_reindex(uuid,integer) to waxwing_worker;

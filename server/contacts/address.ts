@@ -3,6 +3,7 @@
  * In clear it exists only in a request and its answer. Reading a number is the channels' business and
  * is handed in.
  */
+import type { Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import {
 	type ContactKey,
@@ -11,6 +12,7 @@ import {
 	type Vault,
 	VaultError,
 } from "#vault/index.ts";
+import type { AddressKey } from "./store.ts";
 
 /** Reads an international number; `why` is a sentence that does not repeat it. */
 export type ReadNumber = (
@@ -34,6 +36,18 @@ export function addressIndex(
 	e164: string,
 ): Buffer {
 	return vault.index(tenantId, environment, "sms.address", e164);
+}
+
+/** Both indexes of a person's SMS address, E.164 with its plus. The tenant's key must be warm. */
+export function addressKey(
+	vault: Pick<Vault, "index" | "suppressionIndex">,
+	scope: Scope,
+	e164: string,
+): AddressKey {
+	const { tenantId, environment } = scope;
+	const index = addressIndex(vault, tenantId, environment, e164);
+	const suppressionIndex = vault.suppressionIndex(tenantId, environment, e164);
+	return { tenantId, environment, index, suppressionIndex };
 }
 
 /** The key of a contact that was ensured: it may have been erased between two statements. */

@@ -9,9 +9,9 @@ import { createVault } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import { testLedger } from "../../tests/support/ledger.ts";
 import {
+	type AddressKey,
 	consentAmong,
 	contactRoutes,
-	type IndexKey,
 	type Keyword,
 	type ReadNumber,
 	recordStarts,
@@ -80,9 +80,10 @@ function someone(): string {
 	return `+9198${String(10_000_000 + nextPerson++)}`;
 }
 
-function keyOf(scope: Scope, address: string): IndexKey {
+function keyOf(scope: Scope, address: string): AddressKey {
 	const index = vault.index(scope.tenantId, scope.environment, "sms.address", address);
-	return { ...scope, index };
+	const suppressionIndex = vault.suppressionIndex(scope.tenantId, scope.environment, address);
+	return { ...scope, index, suppressionIndex };
 }
 
 /** What both roles say of an address; they must agree. */

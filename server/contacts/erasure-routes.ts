@@ -9,7 +9,7 @@ import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { readId, showId } from "#platform/ids.ts";
 import type { ErasureRow, Erasures, Vault } from "#vault/index.ts";
-import { addressIndex, type ReadNumber, requireNumber } from "./address.ts";
+import { addressKey, type ReadNumber, requireNumber } from "./address.ts";
 
 export interface ErasureRouteParts {
 	readonly db: Pick<Database, "inTenant">;
@@ -75,8 +75,7 @@ function eraseRoute(parts: ErasureRouteParts): Route {
 			const { vault, readNumber, erasures } = parts;
 			await vault.warm([scope.tenantId]);
 			const address = requireNumber(readNumber, body.destination, "destination");
-			const index = addressIndex(vault, scope.tenantId, scope.environment, address);
-			const row = await erasures.erase(scope, index, (tx, id) =>
+			const row = await erasures.erase(scope, addressKey(vault, scope, address), (tx, id) =>
 				audit.record(tx, { targets: [showId("era", id)] }),
 			);
 			return { status: 201, body: show(parts, row) };

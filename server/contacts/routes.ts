@@ -10,7 +10,7 @@ import { type Route, route } from "#platform/http.ts";
 import { type Ids, readId, showId } from "#platform/ids.ts";
 import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
 import type { ContactKeys, Vault } from "#vault/index.ts";
-import { addressIndex, type ReadNumber, requireNumber } from "./address.ts";
+import { addressIndex, addressKey, type ReadNumber, requireNumber } from "./address.ts";
 import { recordStatement, showPreference } from "./consent.ts";
 import { listCurrent, type StatementRow } from "./consent-store.ts";
 import { findSuppression, listSuppressions, type SuppressionRow } from "./store.ts";
@@ -142,6 +142,7 @@ function recordPreference({ db, vault, clock, ids, readNumber }: ContactParts): 
 			const { applied, written, isFirst, holds } = recorded;
 			return {
 				status: isFirst ? 201 : 200,
+				about: holds.addressIndex,
 				body: {
 					applied,
 					transition_id: written === undefined ? null : showId("cns", written),
@@ -205,10 +206,14 @@ function listSuppressed({ db, vault, readNumber }: ContactParts): Route {
 		async handle({ scope, query }) {
 			await vault.warm([scope.tenantId]);
 			const page = readPage("sup", query);
-			const index = indexOf(vault, scope, readNumber, "query.destination", query.destination);
+			const { destination } = query;
+			const address =
+				destination === undefined
+					? undefined
+					: addressKey(vault, scope, requireNumber(readNumber, destination, "query.destination"));
 			const reason = query.reason === undefined ? undefined : reasonNamed(query.reason);
 			const { rows, contacts } = await db.inTenant(scope, async (tx) => {
-				const rows = await listSuppressions(tx, scope, { index, reason }, page);
+				const rows = await listSuppressions(tx, scope, { address, reason }, page);
 				return withContacts(vault, tx, scope, rows);
 			});
 			const show = (row: SuppressionRow) => showSuppression(vault, contacts, scope, row);
@@ -244,20 +249,24 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 		async handle({ scope, body, audit }) {
 			await vault.warm([scope.tenantId]);
 			const address = requireNumber(readNumber, body.destination, "destination");
-			const index = addressIndex(vault, scope.tenantId, scope.environment, address);
 			const { originator = null } = body;
 			const request = { ...scope, id: ids.next(), address, originator, atMs: clock.now() };
+			const filter = { address: addressKey(vault, scope, address), reason: "manual" } as const;
 			const { isNew, rows, contacts } = await db.inTenant(scope, async (tx) => {
 				const { isNew } = await suppressManually(tx, vault, request);
 				const page = { after: undefined, before: undefined, limit: 1 };
-				const rows = await listSuppressions(tx, scope, { index, reason: "manual" }, page);
+				const rows = await listSuppressions(tx, scope, filter, page);
 				await audit.record(tx, { targets: rows.map((row) => showId("sup", row.id)) });
 				return { isNew, ...(await withContacts(vault, tx, scope, rows)) };
 			});
 			const [row] = rows;
 			// Ended by somebody else between our two statements: what the caller wanted did not last.
 			if (row === undefined) throw Fault.of("conflict");
-			return { status: isNew ? 201 : 200, body: showSuppression(vault, contacts, scope, row) };
+			return {
+				status: isNew ? 201 : 200,
+				about: filter.address.index,
+				body: showSuppression(vault, contacts, scope, row),
+			};
 		},
 	});
 }
@@ -318,13 +327,15 @@ function lift({ db, clock }: ContactParts): Route {
 }
 
 /** Rows with the keys of the people they are about. */
-async function withContacts<R extends { readonly addressIndex: Buffer }>(
+async function withContacts<R extends { readonly addressIndex: Buffer | null }>(
 	vault: Vault,
 	tx: Tx,
 	scope: Scope,
 	rows: readonly R[],
 ): Promise<{ readonly rows: readonly R[]; readonly contacts: ContactKeys }> {
-	const people = rows.map(({ addressIndex: index }) => ({ ...scope, index }));
+	const people = rows.flatMap(({ addressIndex: index }) =>
+		index === null ? [] : [{ ...scope, index }],
+	);
 	return { rows, contacts: await vault.contacts.load(tx, people) };
 }
 

@@ -14,6 +14,12 @@ export interface IndexKey {
 	readonly index: Buffer;
 }
 
+/** An address by both of its indexes: what is known of the person is found by one, suppressions by the other. */
+export interface AddressKey extends IndexKey {
+	/** Under the key of suppressions, 32 bytes. */
+	readonly suppressionIndex: Buffer;
+}
+
 export function factKey(key: IndexKey): string {
 	return `${key.tenantId}/${key.environment}/${key.index.toString("base64")}`;
 }
@@ -26,12 +32,17 @@ export const newestFirst = "c.consented_at desc, c.granted asc, c.id desc";
 
 const suppressedAmongStatement = sql(
 	"contacts.suppressed_among",
-	`select k.ord from unnest($1::uuid[], $2::text[], $3::bytea[]) with ordinality as k (tenant_id, environment, address_index, ord)
+	`select k.ord from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[]) with ordinality
+		as k (tenant_id, environment, address_index, suppression_index, ord)
 	where exists (
 		select 1 from suppressions s
 		where s.tenant_id = k.tenant_id and s.environment = k.environment and s.channel = 'sms'
-			and s.address_index = k.address_index and s.ended_at is null
-	) or exists (
+			and s.suppression_index = k.suppression_index and s.ended_at is null
+	) or ((select exists (select 1 from suppressions o where o.suppression_index is null and o.ended_at is null)) and exists (
+		select 1 from suppressions s
+		where s.tenant_id = k.tenant_id and s.environment = k.environment and s.channel = 'sms'
+			and s.address_index = k.address_index and s.suppression_index is null and s.ended_at is null
+	)) or exists (
 		select 1 from consent_statements c
 		where c.tenant_id = k.tenant_id and c.environment = k.environment and c.address_index = k.address_index
 			and not c.granted and c.coverage = 'all' and c.channel = 'sms' and not exists (
@@ -44,14 +55,15 @@ const suppressedAmongStatement = sql(
 
 /**
  * Which of these addresses must get nothing at all: a suppression is in force, or the newest
- * statement revokes consent to everything. By position in `keys`.
+ * statement revokes consent to everything. By position in `keys`. Suppressions that have no index of their own yet are
+ * looked for only while there are any.
  */
 export async function suppressedAmong(
 	tx: Tx,
-	keys: readonly IndexKey[],
+	keys: readonly AddressKey[],
 ): Promise<ReadonlySet<number>> {
 	if (keys.length === 0) return new Set();
-	const rows = await tx.query<{ ord: number }>(suppressedAmongStatement, columnsOf(keys));
+	const rows = await tx.query<{ ord: number }>(suppressedAmongStatement, bothOf(keys));
 	return new Set(rows.map(({ ord }) => ord - 1));
 }
 
@@ -91,13 +103,18 @@ function columnsOf(keys: readonly IndexKey[]): unknown[] {
 	];
 }
 
+function bothOf(keys: readonly AddressKey[]): unknown[] {
+	return [...columnsOf(keys), byteas(keys.map((key) => key.suppressionIndex))];
+}
+
 // Suppressions ------------------------------------------------------------------------------------
 
 export type SuppressionReason = "stop" | "manual" | "complaint";
 
 export interface SuppressionRow {
 	readonly id: string;
-	readonly addressIndex: Buffer;
+	/** Null when the person was erased, for good. */
+	readonly addressIndex: Buffer | null;
 	readonly addressSealed: Buffer;
 	readonly reason: SuppressionReason;
 	readonly createdAt: number;
@@ -105,7 +122,7 @@ export interface SuppressionRow {
 	readonly endedReason: "start" | "manual" | null;
 }
 
-export interface NewSuppression extends IndexKey {
+export interface NewSuppression extends AddressKey {
 	readonly id: string;
 	readonly addressSealed: Buffer;
 	readonly reason: SuppressionReason;
@@ -114,10 +131,10 @@ export interface NewSuppression extends IndexKey {
 
 const insertSuppressionsStatement = sql(
 	"contacts.insert_suppressions",
-	`insert into suppressions (tenant_id, environment, channel, address_index, id, address_sealed, reason, created_at)
-	select n.tenant_id, n.environment, 'sms', n.address_index, n.id, n.address_sealed, n.reason, to_timestamp(n.at_ms / 1000)
-	from unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::bytea[], $6::text[], $7::float8[])
-		as n (tenant_id, environment, address_index, id, address_sealed, reason, at_ms)
+	`insert into suppressions (tenant_id, environment, channel, address_index, suppression_index, id, address_sealed, reason, created_at)
+	select n.tenant_id, n.environment, 'sms', n.address_index, n.suppression_index, n.id, n.address_sealed, n.reason, to_timestamp(n.at_ms / 1000)
+	from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::uuid[], $6::bytea[], $7::text[], $8::float8[])
+		as n (tenant_id, environment, address_index, suppression_index, id, address_sealed, reason, at_ms)
 	on conflict do nothing returning id`,
 );
 
@@ -127,8 +144,10 @@ export async function insertSuppressions(
 	rows: readonly NewSuppression[],
 ): Promise<string[]> {
 	if (rows.length === 0) return [];
+	// What is there already gets its index: now the number is known.
+	indexSuppressions(tx, rows);
 	const inserted = await tx.query<{ id: string }>(insertSuppressionsStatement, [
-		...columnsOf(rows),
+		...bothOf(rows),
 		rows.map((row) => row.id),
 		rows.map((row) => row.addressSealed),
 		rows.map((row) => row.reason),
@@ -139,10 +158,18 @@ export async function insertSuppressions(
 
 const endByStartStatement = sql(
 	"contacts.end_by_start",
-	`update suppressions s set ended_at = to_timestamp(n.at_ms / 1000), ended_reason = 'start'
-	from unnest($1::uuid[], $2::text[], $3::bytea[], $4::float8[]) as n (tenant_id, environment, address_index, at_ms)
-	where s.tenant_id = n.tenant_id and s.environment = n.environment and s.channel = 'sms'
-		and s.address_index = n.address_index and s.ended_at is null and s.reason = 'stop'
+	`with said as (
+		select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::float8[])
+			as n (tenant_id, environment, address_index, suppression_index, at_ms)
+	), found as (
+		select s.tenant_id, s.id, n.at_ms from said n join suppressions s on s.tenant_id = n.tenant_id and s.environment = n.environment
+			and s.channel = 'sms' and s.suppression_index = n.suppression_index and s.ended_at is null
+		union all
+		select s.tenant_id, s.id, n.at_ms from said n join suppressions s on s.tenant_id = n.tenant_id and s.environment = n.environment
+			and s.channel = 'sms' and s.address_index = n.address_index and s.suppression_index is null and s.ended_at is null
+	)
+	update suppressions s set ended_at = to_timestamp(f.at_ms / 1000), ended_reason = 'start'
+	from found f where s.tenant_id = f.tenant_id and s.id = f.id and s.ended_at is null and s.reason = 'stop'
 	returning s.id, s.tenant_id as "tenantId", s.environment::text as environment`,
 );
 
@@ -155,10 +182,10 @@ export interface EndedSuppression {
 /** Ends what the person's own stop began; returns the suppressions ended. */
 export async function endByStart(
 	tx: Tx,
-	rows: readonly (IndexKey & { readonly atMs: number })[],
+	rows: readonly (AddressKey & { readonly atMs: number })[],
 ): Promise<EndedSuppression[]> {
 	if (rows.length === 0) return [];
-	const values = [...columnsOf(rows), rows.map((row) => row.atMs)];
+	const values = [...bothOf(rows), rows.map((row) => row.atMs)];
 	return tx.query<EndedSuppression>(endByStartStatement, values);
 }
 
@@ -170,16 +197,16 @@ const listSuppressionsStatement = sql(
 	"contacts.list_suppressions",
 	`select ${suppressionColumns} from suppressions
 	where tenant_id = $1 and environment = $2 and channel = 'sms' and ended_at is null
-		and ($3::bytea is null or address_index = $3) and ($4::text is null or reason = $4)
-		and ($5::uuid is null or id < $5)
+		and ($3::bytea is null or suppression_index = $3 or (suppression_index is null and address_index = $7))
+		and ($4::text is null or reason = $4) and ($5::uuid is null or id < $5)
 	order by id desc limit $6`,
 );
 const listSuppressionsBeforeStatement = sql(
 	"contacts.list_suppressions_before",
 	`select ${suppressionColumns} from suppressions
 	where tenant_id = $1 and environment = $2 and channel = 'sms' and ended_at is null
-		and ($3::bytea is null or address_index = $3) and ($4::text is null or reason = $4)
-		and id > $5::uuid
+		and ($3::bytea is null or suppression_index = $3 or (suppression_index is null and address_index = $7))
+		and ($4::text is null or reason = $4) and id > $5::uuid
 	order by id asc limit $6`,
 );
 
@@ -187,15 +214,19 @@ const listSuppressionsBeforeStatement = sql(
 export function listSuppressions(
 	tx: Tx,
 	scope: Scope,
-	filter: { readonly index?: Buffer | undefined; readonly reason?: SuppressionReason | undefined },
+	filter: {
+		readonly address?: AddressKey | undefined;
+		readonly reason?: SuppressionReason | undefined;
+	},
 	page: PageQuery,
 ): Promise<SuppressionRow[]> {
 	const statement =
 		page.before === undefined ? listSuppressionsStatement : listSuppressionsBeforeStatement;
 	const { tenantId, environment } = scope;
 	const from = page.before ?? page.after ?? null;
-	const { index = null, reason = null } = filter;
-	return tx.query(statement, [tenantId, environment, index, reason, from, page.limit]);
+	const { address, reason = null } = filter;
+	const [own, index] = [address?.suppressionIndex ?? null, address?.index ?? null];
+	return tx.query(statement, [tenantId, environment, own, reason, from, page.limit, index]);
 }
 
 const findSuppressionStatement = sql(
@@ -217,6 +248,22 @@ const endManuallyStatement = sql(
 	`update suppressions set ended_at = to_timestamp($4::float8 / 1000), ended_reason = 'manual'
 	where tenant_id = $1 and environment = $2 and id = $3 and ended_at is null and reason = 'manual'`,
 );
+
+const indexSuppressionsStatement = sql(
+	"contacts.index_suppressions",
+	`update suppressions s set suppression_index = n.suppression_index
+	from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[]) as n (tenant_id, environment, address_index, suppression_index)
+	where s.tenant_id = n.tenant_id and s.environment = n.environment and s.channel = 'sms'
+		and s.address_index = n.address_index and s.suppression_index is null and s.ended_at is null and not exists (
+			select 1 from suppressions o where o.tenant_id = s.tenant_id and o.environment = s.environment and o.channel = s.channel
+				and o.suppression_index = n.suppression_index and o.reason = s.reason and o.ended_at is null
+		)`,
+);
+
+/** Gives suppressions of before the index they are found by from now on, unless another holds it for the same reason. */
+export function indexSuppressions(tx: Tx, keys: readonly AddressKey[]): void {
+	if (keys.length > 0) tx.post(indexSuppressionsStatement, bothOf(keys));
+}
 
 export function endManually(tx: Tx, scope: Scope, id: string, atMs: number): void {
 	tx.post(endManuallyStatement, [scope.tenantId, scope.environment, id, atMs]);

@@ -7,14 +7,15 @@ import type { Environment, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { showId } from "#platform/ids.ts";
 import {
+	type ContactKey,
 	type ContactKeys,
-	type ContactRef,
 	type Place,
 	type Vault,
 	VaultError,
 } from "#vault/index.ts";
-import { addressIndex, requireKey } from "./address.ts";
+import { addressKey, requireKey } from "./address.ts";
 import {
+	type AddressKey,
 	type EndedSuppression,
 	endByStart,
 	endManually,
@@ -37,7 +38,7 @@ export interface Keyword {
 	readonly atMs: number;
 }
 
-interface SealedAddress {
+export interface SealedAddress {
 	readonly address: string;
 	readonly originator: string | null;
 }
@@ -67,17 +68,10 @@ export function recordStarts(
 	vault: Vault,
 	starts: readonly Keyword[],
 ): Promise<EndedSuppression[]> {
-	return endByStart(
-		tx,
-		starts.map(({ tenantId, environment, address, atMs }) => {
-			return {
-				tenantId,
-				environment,
-				atMs,
-				index: addressIndex(vault, tenantId, environment, address),
-			};
-		}),
-	);
+	const rows = starts.map(({ tenantId, environment, address, atMs }) => {
+		return { ...addressKey(vault, { tenantId, environment }, address), atMs };
+	});
+	return endByStart(tx, rows);
 }
 
 /** The tenant suppresses a person; when they are suppressed already, that stays as it is. */
@@ -95,14 +89,12 @@ export async function suppressManually(
 }
 
 async function sealed(tx: Tx, vault: Vault, keywords: readonly Keyword[]) {
-	const people = keywords.map(({ tenantId, environment, address }) => ({
-		tenantId,
-		environment,
-		index: addressIndex(vault, tenantId, environment, address),
-	}));
+	const people = keywords.map(({ tenantId, environment, address }) =>
+		addressKey(vault, { tenantId, environment }, address),
+	);
 	const keys = await vault.contacts.ensure(tx, people);
 	return keywords.map(({ tenantId, environment, id, address, originator, atMs }, i) => {
-		const contact = people[i] as ContactRef;
+		const contact = people[i] as AddressKey;
 		const content: SealedAddress = { address, originator };
 		const place = placeOf({ tenantId, environment }, id);
 		const addressSealed = vault.sealJsonFor(requireKey(keys, contact), place, content);
@@ -149,13 +141,25 @@ function addressOf(
 	scope: Scope,
 	row: SuppressionRow,
 ): SealedAddress {
-	const contact = contacts.of({ ...scope, index: row.addressIndex });
+	const { addressIndex: index } = row;
+	if (index === null) return erased;
+	const contact = contacts.of({ ...scope, index });
 	try {
-		return vault.openJsonFor(contact, placeOf(scope, row.id), row.addressSealed);
+		return openAddress(vault, contact, scope, row);
 	} catch (error) {
 		if (error instanceof VaultError && error.reason === "erased") return erased;
 		throw error;
 	}
+}
+
+/** Throws a VaultError, `erased` when nobody can read it any more. */
+export function openAddress(
+	vault: Pick<Vault, "openJsonFor">,
+	contact: ContactKey | undefined,
+	scope: Scope,
+	row: Pick<SuppressionRow, "id" | "addressSealed">,
+): SealedAddress {
+	return vault.openJsonFor(contact, placeOf(scope, row.id), row.addressSealed);
 }
 
 /** A suppression as the API shows it. */

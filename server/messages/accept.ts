@@ -24,7 +24,15 @@ export interface AcceptRequest {
 	readonly scope: Scope;
 	readonly keyId: string;
 	readonly drafts: readonly Draft[];
-	readonly idempotency: { readonly keyHash: Buffer; readonly fingerprint: Buffer } | undefined;
+	readonly idempotency: Retryable | undefined;
+}
+
+interface Retryable {
+	readonly keyHash: Buffer;
+	/** Of the request, under a key of the tenant. */
+	readonly fingerprint: Buffer;
+	/** As it was made before it had a key; of the last 72 hours. */
+	readonly olderFingerprint: Buffer;
 }
 
 /** One message of an accepted request: what was decided. */
@@ -256,7 +264,9 @@ function settleEarly(
 	const earlier = known.get(name);
 	if (earlier === undefined)
 		return { kind: "fault", fault: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
-	if (!earlier.fingerprint.equals(idempotency.fingerprint) || earlier.messageIds === null)
+	const { fingerprint, olderFingerprint } = idempotency;
+	const isSame = [fingerprint, olderFingerprint].some((one) => one.equals(earlier.fingerprint));
+	if (!isSame || earlier.messageIds === null)
 		return { kind: "fault", fault: Fault.of("idempotency_key_reuse") };
 	return { kind: "replayed", messageIds: earlier.messageIds };
 }

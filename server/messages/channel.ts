@@ -25,8 +25,17 @@ export interface HandedBatch {
 
 /** Octets are base64. */
 export interface HandedMessage {
-	readonly subject: Omit<Subject, "tenantId" | "recipient" | "bodyDigest" | "senderIndex">;
-	readonly octets: readonly [recipient: string, bodyDigest: string, sender: string, seal: string];
+	readonly subject: Omit<
+		Subject,
+		"tenantId" | "recipient" | "bodyDigest" | "senderIndex" | "suppressionIndex"
+	>;
+	readonly octets: readonly [
+		recipient: string,
+		bodyDigest: string,
+		sender: string,
+		seal: string,
+		suppression: string,
+	];
 	readonly clearance: Omit<StoredClearance, "seal">;
 	readonly to: string;
 	readonly from: string;
@@ -75,10 +84,10 @@ export function readHanded(batch: HandedBatch, vault: Vault): StartedBatch {
 }
 
 function subjectOf(tenantId: string, { subject, octets }: HandedMessage): Subject {
-	const [recipient, bodyDigest, senderIndex] = octets.map((text) =>
+	const [recipient, bodyDigest, senderIndex, , suppressionIndex] = octets.map((text) =>
 		Buffer.from(text, "base64"),
-	) as [Buffer, Buffer, Buffer];
-	return { ...subject, tenantId, recipient, bodyDigest, senderIndex };
+	) as [Buffer, Buffer, Buffer, Buffer, Buffer];
+	return { ...subject, tenantId, recipient, bodyDigest, senderIndex, suppressionIndex };
 }
 
 function parcelOf(
@@ -103,6 +112,7 @@ function parcelOf(
 		country: subject.country,
 		dlt: subject.dlt,
 		addressIndex: subject.recipient,
+		suppressionIndex: subject.suppressionIndex,
 		senderIndex: subject.senderIndex,
 		bodyDigest: subject.bodyDigest,
 		clearance,

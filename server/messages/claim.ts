@@ -179,6 +179,7 @@ function openParcel(
 			country: row.country,
 			dlt,
 			addressIndex: row.address_index,
+			suppressionIndex: parts.vault.suppressionIndex(scope.tenantId, scope.environment, to),
 			senderIndex: row.sender_index,
 			bodyDigest,
 			clearance: clearanceOf(parts, row, bodyDigest),

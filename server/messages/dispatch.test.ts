@@ -36,6 +36,7 @@ function expiredParcel(messageId: string): Parcel {
 		country: "IN",
 		dlt: undefined,
 		addressIndex: Buffer.alloc(32),
+		suppressionIndex: Buffer.alloc(32),
 		senderIndex: Buffer.alloc(32),
 		bodyDigest: Buffer.alloc(32),
 		clearance: {} as Parcel["clearance"],

@@ -294,6 +294,7 @@ function subjectOf(parcel: Parcel, at: number): Subject {
 		environment: parcel.environment,
 		messageId: parcel.messageId,
 		recipient: parcel.addressIndex,
+		suppressionIndex: parcel.suppressionIndex,
 		bodyDigest: parcel.bodyDigest,
 		class: classOfNumber(parcel.class) ?? "promotional",
 		senderIndex: parcel.senderIndex,

@@ -19,7 +19,10 @@ export interface Known {
  * tenants of the subjects.
  */
 export async function gatherFacts(tx: Tx, subjects: readonly Subject[]): Promise<Known[]> {
-	const recipients = subjects.map((subject) => keyOf(subject, subject.recipient));
+	const recipients = subjects.map((subject) => {
+		const { suppressionIndex } = subject;
+		return { ...keyOf(subject, subject.recipient), suppressionIndex };
+	});
 	const fromWhom = distinctSenders(subjects);
 	/** Positions in `promotional` of the subjects whose consent is asked for. */
 	const asked = new Map<number, number>();

@@ -100,7 +100,8 @@ function handedOf(
 	{ facts }: Known,
 ): HandedMessage {
 	const { environment, messageId, class: name, country, dlt, at } = subject;
-	const octets = [subject.recipient, subject.bodyDigest, subject.senderIndex, seal];
+	const { recipient, bodyDigest, senderIndex, suppressionIndex } = subject;
+	const octets = [recipient, bodyDigest, senderIndex, seal, suppressionIndex];
 	return {
 		subject: { environment, messageId, class: name, country, dlt, at },
 		octets: octets.map((one) => one.toString("base64")) as unknown as HandedMessage["octets"],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { createLedger } from "#audit/index.ts";
 import type { DeliverSm } from "#channels/index.ts";
-import { type IndexKey, suppressedAmong } from "#contacts/index.ts";
+import { type AddressKey, suppressedAmong } from "#contacts/index.ts";
 import { systemClock } from "#platform/clock.ts";
 import { type Database, openDatabase, type Scope, type Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
@@ -187,11 +187,11 @@ async function storedOf(...people: readonly string[]): Promise<StoredText[]> {
 		.filter(({ person }) => people.includes(person));
 }
 
-function keyOf(scope: Scope, address: string): IndexKey {
-	return {
-		...scope,
-		index: vault.index(scope.tenantId, scope.environment, "sms.address", address),
-	};
+function keyOf(scope: Scope, address: string): AddressKey {
+	const { tenantId, environment } = scope;
+	const index = vault.index(tenantId, environment, "sms.address", address);
+	const suppressionIndex = vault.suppressionIndex(tenantId, environment, address);
+	return { ...scope, index, suppressionIndex };
 }
 
 async function isSuppressed(scope: Scope, address: string): Promise<boolean> {

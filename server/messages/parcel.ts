@@ -19,6 +19,8 @@ export interface Parcel {
 	readonly country: string;
 	readonly dlt: Dlt | undefined;
 	readonly addressIndex: Buffer;
+	/** Of the same address, that suppressions are found by. */
+	readonly suppressionIndex: Buffer;
 	readonly senderIndex: Buffer;
 	readonly bodyDigest: Buffer;
 	readonly clearance: Clearance;
@@ -71,6 +73,8 @@ export type Subject = Pick<
 	Facts,
 	"tenantId" | "environment" | "messageId" | "recipient" | "bodyDigest" | "class"
 > & {
+	/** Of the recipient's address, that suppressions are found by. */
+	readonly suppressionIndex: Buffer;
 	readonly senderIndex: Buffer;
 	readonly country: string;
 	readonly dlt: Dlt | undefined;

@@ -85,6 +85,7 @@ export function prepare(
 		environment,
 		messageId: id,
 		recipient,
+		suppressionIndex: vault.suppressionIndex(tenantId, environment, draft.to),
 		senderIndex,
 		bodyDigest: bodyDigestOf(vault, draft.from, draft.text, draft.dlt),
 		class: draft.class,

@@ -252,7 +252,7 @@ export function cancelRoute(parts: ReadRouteParts): Route {
 			});
 			const now = await find(parts, scope, params.id);
 			const shown = renderStored(parts.vault, now.contact, scope, now.row, parts.clock.now());
-			return { status: 200, body: shown };
+			return { status: 200, about: now.row.address_index, body: shown };
 		},
 	});
 }

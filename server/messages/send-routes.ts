@@ -8,6 +8,7 @@ import { Fault, type FaultDetail } from "#platform/errors.ts";
 import { type Answer, type Call, type Route, route } from "#platform/http.ts";
 import { explain } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
+import type { AcceptRequest } from "./accept.ts";
 import { type Draft, type MessageRequest, readDraft } from "./draft.ts";
 import type { Acceptor } from "./group.ts";
 import * as store from "./read-store.ts";
@@ -135,13 +136,7 @@ async function accept(
 		scope,
 		keyId: caller.keyId,
 		drafts,
-		idempotency:
-			idempotency === undefined
-				? undefined
-				: {
-						keyHash: parts.vault.digest("idempotency-key", idempotency.keyHashInput),
-						fingerprint: parts.vault.digest(idempotency.fingerprintInput),
-					},
+		idempotency: idempotency && (await retryableOf(parts.vault, scope, idempotency)),
 	});
 	switch (done.kind) {
 		case "fault":
@@ -154,6 +149,20 @@ async function accept(
 		case "replayed":
 			return { messages: await replay(parts, scope, done.messageIds), replayed: true };
 	}
+}
+
+/** A request is little more than a number and a known text: its fingerprint has a key, or anybody could try. */
+async function retryableOf(
+	vault: Vault,
+	{ tenantId }: Scope,
+	{ keyHashInput, fingerprintInput }: NonNullable<Call["idempotency"]>,
+): Promise<NonNullable<AcceptRequest["idempotency"]>> {
+	await vault.warm([tenantId]);
+	return {
+		keyHash: vault.digest("idempotency-key", keyHashInput),
+		fingerprint: vault.mac(tenantId, "idempotency", [fingerprintInput]),
+		olderFingerprint: vault.digest(fingerprintInput),
+	};
 }
 
 /** The first answer, made again from what was stored then: a message's later states are left out. */

@@ -102,6 +102,11 @@ export const settings = {
 		fallback: "7",
 		says: "Within so many days (1 to 30) after a contact was erased, no backup can be read for it either.",
 	},
+	WAXWING_BACKUP_DAYS: {
+		kind: "count",
+		fallback: "400",
+		says: "No older backup of the database will ever be restored (31 to 36500 days). So far back does the list of erasures reach; a restored database from before is refused.",
+	},
 	WAXWING_DEV_SMSC: {
 		kind: "secret",
 		fallback: undefined,
@@ -183,6 +188,7 @@ export interface KeySettings {
 	readonly moduleEnvironment: readonly string[];
 	readonly rotationDays: number;
 	readonly erasureWindowDays: number;
+	readonly backupDays: number;
 }
 
 export class ConfigError extends Error {}
@@ -248,6 +254,11 @@ function readKeySettings(text: Read<string>, secret: Read<Secret>): KeySettings 
 	const window = "WAXWING_ERASURE_WINDOW_DAYS";
 	const erasureWindowDays = count(window, text(window), 30);
 	if (erasureWindowDays === 0) throw new ConfigError(`${window} is 0; it must be from 1 to 30.`);
+	const backups = "WAXWING_BACKUP_DAYS";
+	const backupDays = count(backups, text(backups), 36_500);
+	// Longer than any window: what is not complete yet is never taken from the list anyhow.
+	if (backupDays < 31)
+		throw new ConfigError(`${backups} is ${backupDays}; it must be from 31 to 36500.`);
 	return {
 		provider: oneOf("WAXWING_KEY_PROVIDER", text("WAXWING_KEY_PROVIDER"), [
 			"",
@@ -267,6 +278,7 @@ function readKeySettings(text: Read<string>, secret: Read<Secret>): KeySettings 
 		moduleEnvironment: list(text("WAXWING_KEY_MODULE_ENV")),
 		rotationDays: count("WAXWING_KEY_ROTATION_DAYS", text("WAXWING_KEY_ROTATION_DAYS"), 3_650),
 		erasureWindowDays,
+		backupDays,
 	};
 }
 

@@ -60,6 +60,11 @@ export interface Answer {
 	/** Sent as JSON; absent for 204. */
 	readonly body?: unknown;
 	readonly headers?: Readonly<Record<string, string>>;
+	/**
+	 * Whom the body is about, by the blind index of their address: what is kept of the answer for a retry goes when they
+	 * are erased. Not sent.
+	 */
+	readonly about?: Buffer;
 }
 
 export type Method = "GET" | "POST" | "PATCH" | "DELETE";

@@ -14,11 +14,14 @@ const tenantA = "0198a000-0000-7000-8000-00000000000a";
 const tenantB = "0198a000-0000-7000-8000-00000000000b";
 
 /** Stands in for the vault: bound to its place, and not the plain text. */
-const seal: IdempotencyParts["seal"] = (place, plaintext) =>
+const seal: IdempotencyParts["seal"] = async (_tx, place, about, plaintext) =>
+	about === undefined ? sealed(place, plaintext) : sealed([place, about], plaintext);
+const sealed = (place: unknown, plaintext: Buffer): Buffer =>
 	Buffer.from(JSON.stringify([place, plaintext.toString("base64")]));
-const open: IdempotencyParts["open"] = (place, sealed) => {
-	const [bound, text] = JSON.parse(sealed.toString()) as [unknown, string];
-	assert.deepEqual(bound, place);
+const open: IdempotencyParts["open"] = async (_tx, place, about, bytes) => {
+	const [bound, text] = JSON.parse(bytes.toString()) as [unknown, string];
+	const at = about === undefined ? place : [place, about];
+	assert.deepEqual(bound, JSON.parse(JSON.stringify(at)));
 	return Buffer.from(text, "base64");
 };
 const parts: IdempotencyParts = {
@@ -26,6 +29,7 @@ const parts: IdempotencyParts = {
 	clock,
 	warm: async () => undefined,
 	digest: (...texts) => Buffer.from(JSON.stringify(texts)),
+	fingerprint: (tenantId, text) => Buffer.from(`keyed ${tenantId} ${text}`),
 	seal,
 	open,
 };
@@ -135,10 +139,32 @@ describe("one key", () => {
 		assert.equal((await once(call("seven"), make)).status, 201);
 	});
 
+	test("is sealed for whom it is about, who is named beside it and not in the answer", async () => {
+		const about = Buffer.alloc(32, 9);
+		const answer = async (): Promise<Answer> => ({ status: 201, body: { about: "one" }, about });
+		assert.deepEqual((await once(call("about"), answer)).body, { about: "one" });
+		const again = await otherProcess(call("about"), () => assert.fail("executed twice"));
+		assert.deepEqual([again.body, again.about], [{ about: "one" }, undefined]);
+		const rows = await admin.run("select 1 from idempotency_keys where contact_index = $1", [
+			about,
+		]);
+		assert.equal(rows.length, 1);
+	});
+
+	test("whose fingerprint was made before those had a key is still this request's", async () => {
+		const first = await once(call("older"), make);
+		const { fingerprintInput } = call("older").idempotency as { fingerprintInput: string };
+		await admin.run("update idempotency_keys set fingerprint = $1 where key_hash = $2", [
+			parts.digest(fingerprintInput),
+			parts.digest("idempotency", tenantA, "live", "older"),
+		]);
+		assert.deepEqual((await once(call("older"), make)).body, first.body);
+	});
+
 	test("keeps nothing of the answer in clear", async () => {
 		const sealing = createOnce({
 			...parts,
-			seal: (_place, plain) => plain.map((byte) => byte ^ 90) as Buffer,
+			seal: async (_tx, _place, _about, plain) => plain.map((byte) => byte ^ 90) as Buffer,
 		});
 		await sealing(call("eight-canary"), async () => ({ status: 200, body: "whsec_canary" }));
 		const [row] = await admin.run(

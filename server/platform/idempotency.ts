@@ -23,9 +23,26 @@ export interface IdempotencyParts {
 	readonly warm: (tenantIds: readonly string[]) => Promise<void>;
 	/** SHA-256 over length-prefixed parts. */
 	readonly digest: (...parts: readonly string[]) => Buffer;
-	readonly seal: (place: AnswerPlace, plaintext: Buffer) => Buffer;
-	readonly open: (place: AnswerPlace, sealed: Buffer) => Buffer;
+	/** Of a request, under a key of the tenant: a body is little more than a number, which anybody could try. */
+	readonly fingerprint: (tenantId: string, text: string) => Buffer;
+	/** Under the key of whom it is about; empty when that key is gone already. */
+	readonly seal: Seal;
+	/** Throws Fault `contact_erased` when whom it is about was erased. */
+	readonly open: Open;
 }
+
+type Seal = (
+	tx: Tx,
+	place: AnswerPlace,
+	about: Buffer | undefined,
+	plaintext: Buffer,
+) => Promise<Buffer>;
+type Open = (
+	tx: Tx,
+	place: AnswerPlace,
+	about: Buffer | undefined,
+	sealed: Buffer,
+) => Promise<Buffer>;
 
 /** A claim older than this belongs to a process that died: longer than any handler may run. */
 const claimMs = 60_000;
@@ -49,12 +66,12 @@ const release = sql(
 );
 const find = sql(
 	"platform.idempotency.find",
-	`select fingerprint, status, answer_sealed from idempotency_keys
+	`select fingerprint, status, answer_sealed, contact_index from idempotency_keys
 	where tenant_id = $1 and environment = $2 and key_hash = $3`,
 );
 const keep = sql(
 	"platform.idempotency.keep",
-	`update idempotency_keys set status = $4, answer_sealed = $5
+	`update idempotency_keys set status = $4, answer_sealed = $5, contact_index = $7
 	where tenant_id = $1 and environment = $2 and key_hash = $3 and status = 0 and created_at = $6`,
 );
 
@@ -62,12 +79,15 @@ interface Kept {
 	readonly fingerprint: Buffer;
 	readonly status: number;
 	readonly answer_sealed: Buffer | null;
+	readonly contact_index: Buffer | null;
 }
 
 interface Request {
 	readonly scope: Scope;
 	readonly keyHash: Buffer;
 	readonly fingerprint: Buffer;
+	/** As it was made before it had a key; of the last 72 hours. */
+	readonly olderFingerprint: Buffer;
 	readonly claimedAt: Date;
 }
 
@@ -81,13 +101,13 @@ export function createOnce(
 ): (call: Call, execute: () => Promise<Answer>) => Promise<Answer> {
 	const underWay = new Set<string>();
 	return async (call, execute) => {
-		const request = requestOf(parts, call);
-		if (request === undefined) return execute();
+		if (call.idempotency === undefined) return execute();
+		await parts.warm([call.scope.tenantId]);
+		const request = requestOf(parts, call.scope, call.idempotency);
 		const key = `${request.scope.tenantId}/${request.scope.environment}/${hex(request.keyHash)}`;
 		if (underWay.has(key)) throw inProgress();
 		underWay.add(key);
 		try {
-			await parts.warm([request.scope.tenantId]);
 			const kept = await claimOrFind(parts.db, request);
 			if (kept !== undefined) return replay(parts, request, kept);
 			return await executeAndKeep(parts, request, execute);
@@ -97,13 +117,17 @@ export function createOnce(
 	};
 }
 
-function requestOf({ digest, clock }: IdempotencyParts, call: Call): Request | undefined {
-	const { scope, idempotency } = call;
-	if (idempotency === undefined) return undefined;
+function requestOf(
+	{ digest, fingerprint, clock }: IdempotencyParts,
+	scope: Scope,
+	idempotency: NonNullable<Call["idempotency"]>,
+): Request {
+	const { fingerprintInput } = idempotency;
 	return {
 		scope,
 		keyHash: digest("idempotency", scope.tenantId, scope.environment, idempotency.keyHashInput),
-		fingerprint: digest(idempotency.fingerprintInput),
+		fingerprint: fingerprint(scope.tenantId, fingerprintInput),
+		olderFingerprint: digest(fingerprintInput),
 		claimedAt: new Date(clock.now()),
 	};
 }
@@ -126,10 +150,20 @@ function claimOrFind(db: Database, request: Request): Promise<Kept | undefined> 
 	});
 }
 
-function replay({ open }: IdempotencyParts, request: Request, kept: Kept): Answer {
-	if (!kept.fingerprint.equals(request.fingerprint)) throw Fault.of("idempotency_key_reuse");
-	if (kept.status === 0 || kept.answer_sealed === null) throw inProgress();
-	const answer = JSON.parse(open(placeOf(request), kept.answer_sealed).toString()) as Answer;
+async function replay(
+	{ db, open }: IdempotencyParts,
+	request: Request,
+	kept: Kept,
+): Promise<Answer> {
+	const { fingerprint, olderFingerprint } = request;
+	if (!kept.fingerprint.equals(fingerprint) && !kept.fingerprint.equals(olderFingerprint))
+		throw Fault.of("idempotency_key_reuse");
+	const { status, answer_sealed: sealed, contact_index: about } = kept;
+	if (status === 0 || sealed === null) throw inProgress();
+	const text = await db.inTenant(request.scope, (tx) =>
+		open(tx, placeOf(request), about ?? undefined, sealed),
+	);
+	const answer = JSON.parse(text.toString()) as Answer;
 	return { ...answer, headers: { ...answer.headers, "idempotent-replayed": "true" } };
 }
 
@@ -138,10 +172,10 @@ async function executeAndKeep(
 	request: Request,
 	execute: () => Promise<Answer>,
 ): Promise<Answer> {
-	const settle = (work: (tx: Tx) => void): Promise<void> =>
-		db.inTenant(request.scope, async (tx) => work(tx));
 	const give = (): Promise<void> =>
-		settle((tx) => tx.post(release, [...keyOf(request), request.claimedAt]));
+		db.inTenant(request.scope, async (tx) =>
+			tx.post(release, [...keyOf(request), request.claimedAt]),
+		);
 	let answer: Answer;
 	try {
 		answer = await execute();
@@ -154,10 +188,13 @@ async function executeAndKeep(
 		await give().catch(() => undefined);
 		return answer;
 	}
-	const sealed = seal(placeOf(request), Buffer.from(JSON.stringify(answer)));
-	await settle((tx) =>
-		tx.post(keep, [...keyOf(request), answer.status, sealed, request.claimedAt]),
-	);
+	const { about, ...told } = answer;
+	await db.inTenant(request.scope, async (tx) => {
+		const text = Buffer.from(JSON.stringify(told));
+		const sealed = await seal(tx, placeOf(request), about, text);
+		const values = [answer.status, sealed, request.claimedAt, about ?? null];
+		tx.post(keep, [...keyOf(request), ...values]);
+	});
 	return answer;
 }
 

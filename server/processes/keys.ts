@@ -44,7 +44,7 @@ export async function openKeyWork(
 			{ event: "keys.replayed", erased, brought_back: broughtBack, unreadable },
 			"this database is a restored one: erasures were done again, and survivors' keys brought back",
 		);
-	const { rotationDays, erasureWindowDays } = config.keys;
-	const keyWork = startKeyWork({ ...shared, rotationDays, erasureWindowDays });
+	const { rotationDays, erasureWindowDays, backupDays } = config.keys;
+	const keyWork = startKeyWork({ ...shared, rotationDays, erasureWindowDays, backupDays });
 	return { erasures, keyWork };
 }

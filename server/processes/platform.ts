@@ -3,6 +3,7 @@
  * pushed on one list of things to stop.
  */
 import { createAuthenticator } from "#access/index.ts";
+import { startReindexing } from "#contacts/index.ts";
 import { startAccepting } from "#messages/index.ts";
 import { systemClock } from "#platform/clock.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
@@ -16,8 +17,9 @@ import { takeInstanceLock } from "#platform/instance-lock.ts";
 import { createLog, tell } from "#platform/log.ts";
 import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
-import { openDatabases, openPool } from "./database.ts";
+import { openDatabases } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
+import { answerSeals } from "./kept-answers.ts";
 import { openKeyWork } from "./keys.ts";
 import { openLedger } from "./ledger.ts";
 import { ensureOperatorKey } from "./operator.ts";
@@ -100,15 +102,15 @@ async function openCore(config: Config, onStop: OnStop) {
 	const metrics = createMetrics({ process: true });
 	const databases = await openDatabases(config, random);
 	onStop.push(() => databases.stop());
-	const { app: db, place, keys } = databases;
+	const { app: db, keys } = databases;
 	onStop.push(() => keys.close());
 	if (keys.warning !== undefined && config.mode === "production") tell(`Warning: ${keys.warning}`);
 	const vault = createVault({ db, ...keys, random, clock });
 	const shared = { log, clock, random, ids, metrics, db, vault };
-	const worker = openPool(place, "worker", keys.platformKey, keyWorkConnections);
-	onStop.push(() => worker.close());
-	const work = await openKeyWork({ ...shared, worker, config, keys });
+	const work = await openKeyWork({ ...shared, worker: databases.worker, config, keys });
 	onStop.push(() => work.keyWork.stop());
+	const reindexing = startReindexing({ ...shared, worker: databases.worker });
+	onStop.push(() => reindexing.stop());
 	const authenticator = createAuthenticator({ db, clock });
 	const parts = { config, databases, vault, clock, ids, log, metrics };
 	const { auditing, ledger, started, stop } = await openLedger(parts);
@@ -116,9 +118,6 @@ async function openCore(config: Config, onStop: OnStop) {
 	const access = { db, vault, clock, ids, random, authenticator, ledger };
 	return { ...shared, ...work, databases, authenticator, access, auditing, started };
 }
-
-/** Turning epochs and rotating needs one at a time, and one to look. */
-const keyWorkConnections = 2;
 
 type Core = Awaited<ReturnType<typeof openCore>>;
 
@@ -171,7 +170,6 @@ async function openServing(
 	onStop: OnStop,
 ): Promise<Serving> {
 	const { db, vault, clock, log, metrics, erasures, keyWork } = core;
-	const { warm, digest, seal, open } = vault;
 	const { ledgerName } = config;
 	const { erasureWindowDays } = config.keys;
 	const own = { egress, acceptor, log, ledgerName, erasures, keyWork, erasureWindowDays };
@@ -180,7 +178,7 @@ async function openServing(
 		...core,
 		routes,
 		authenticate: core.authenticator.authenticate,
-		once: createOnce({ db, clock, warm, digest, seal, open }),
+		once: createOnce({ db, clock, ...answerSeals(vault) }),
 		ready: () => databaseTroubles(db),
 		openApi: openApiOf(routes, openApiInfo),
 	});

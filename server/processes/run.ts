@@ -8,7 +8,7 @@ import { EmbeddedPostgresError } from "#platform/embedded-postgres.ts";
 import { InstanceLockError } from "#platform/instance-lock.ts";
 import { tell } from "#platform/log.ts";
 import { MigrationError } from "#platform/migrate.ts";
-import { KeyProviderError, RootKeyError, VaultError } from "#vault/index.ts";
+import { KeyProviderError, RestoreError, RootKeyError, VaultError } from "#vault/index.ts";
 
 /** What runs. */
 export interface Running {
@@ -24,6 +24,7 @@ const plainErrors = [
 	InstanceLockError,
 	KeyProviderError,
 	MigrationError,
+	RestoreError,
 	RootKeyError,
 	VaultError,
 ];

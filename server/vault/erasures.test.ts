@@ -34,6 +34,17 @@ function placeOf(scope: Scope, row: string) {
 	return { ...scope, table: "messages", column: "sealed", row };
 }
 
+/** By both indexes of the address; what suppressions do with theirs is tested in contacts. */
+function whoOf({ contact }: Pick<Sealed, "contact">) {
+	const { tenantId, environment, index } = contact;
+	const suppressionIndex = main.vault.suppressionIndex(
+		tenantId,
+		environment,
+		index.toString("hex"),
+	);
+	return { index, suppressionIndex };
+}
+
 interface Sealed {
 	readonly contact: ContactRef;
 	readonly row: string;
@@ -72,6 +83,13 @@ async function openAll(by: Opened, scope: Scope, values: readonly Sealed[]) {
 	}
 	return Object.fromEntries(outcomes);
 }
+
+const fileOfNow = (): string =>
+	join(
+		world.dataDir,
+		"keyring",
+		`erasures-${new Date(clock.now()).toISOString().slice(0, 7).replace("-", "")}.log`,
+	);
 
 const people = (count: number, from = 0): string[] =>
 	Array.from({ length: count }, (_, i) => `+9198${String(10_000_000 + from + i)}`);
@@ -172,7 +190,7 @@ test("erased contacts are gone at once; others, and the person when they come ba
 	const scope = await world.tenant(main);
 	const values = await sealAll(main, scope, people(3));
 	const [first] = values as [Sealed];
-	const erased = await main.erasures.erase(scope, first.contact.index, recorded);
+	const erased = await main.erasures.erase(scope, whoOf(first), recorded);
 	assert.equal(erased.completedAt, null);
 	assert.equal(erased.keyDigest?.length, 32);
 	assert.deepEqual(await openAll(main, scope, values), { erased: 1, open: 2 });
@@ -196,7 +214,7 @@ test("100 of 1,000 erased, then every backup restored: 0 can be read, 900 are as
 	await world.backup();
 	const certificates: string[] = [];
 	for (const { contact } of gone)
-		certificates.push((await main.erasures.erase(scope, contact.index, recorded)).id);
+		certificates.push((await main.erasures.erase(scope, whoOf({ contact }), recorded)).id);
 
 	// Restored before the epoch was turned: the list erases again before anybody is served.
 	await world.restore();
@@ -229,7 +247,7 @@ test("100 of 1,000 erased, then every backup restored: 0 can be read, 900 are as
 
 	// The same backup again, now without the list: its keys open for nobody, and the survivors' come back.
 	await world.restore();
-	const list = join(world.dataDir, "keyring", "erasures.log");
+	const list = join(world.dataDir, "keyring", "erasures-202611.log");
 	const text = readFileSync(list);
 	rmSync(list);
 	const attacker = await world.open();
@@ -248,10 +266,10 @@ test("who could not be put on record is not erased, now or after a restore", asy
 	const values = await sealAll(main, scope, people(2));
 	const [first, second] = values as [Sealed, Sealed];
 	const refuse = () => Promise.reject(Fault.of("audit_unavailable", { retryAfterSeconds: 5 }));
-	await assert.rejects(main.erasures.erase(scope, first.contact.index, refuse), {
+	await assert.rejects(main.erasures.erase(scope, whoOf(first), refuse), {
 		name: "audit_unavailable",
 	});
-	await main.erasures.erase(scope, second.contact.index, recorded);
+	await main.erasures.erase(scope, whoOf(second), recorded);
 	assert.deepEqual(await openAll(main, scope, values), { erased: 1, open: 1 });
 	await admin.run("delete from contact_erasures where tenant_id = $1", [scope.tenantId]);
 	const next = await world.open();
@@ -262,8 +280,8 @@ test("who could not be put on record is not erased, now or after a restore", asy
 test("a line that a crash cut off is left out, and the next one is whole", async () => {
 	const scope = await world.tenant(main);
 	const [value] = (await sealAll(main, scope, people(1))) as [Sealed];
-	appendFileSync(join(world.dataDir, "keyring", "erasures.log"), '{"id":"0190');
-	await main.erasures.erase(scope, value.contact.index, recorded);
+	appendFileSync(fileOfNow(), '{"id":"0190');
+	await main.erasures.erase(scope, whoOf(value), recorded);
 	await admin.run("delete from contact_erasures where tenant_id = $1", [scope.tenantId]);
 	assert.deepEqual(await (await world.open()).erasures.replay(), {
 		erased: 1,

@@ -3,11 +3,18 @@
  * list beside the database, so that a database restored from before it is erased again before it serves anybody. What
  * other copies of the database hold becomes unreadable when the epoch is turned; until then the certificate says so.
  */
-import type { Database, Environment, Scope, Tx } from "#platform/db.ts";
+import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import { readEpochs } from "./contact-epochs.ts";
 import { bringBackSurvivors, type TurnParts } from "./epoch-turn.ts";
+import {
+	addToList,
+	demandYoungEnough,
+	type Listed,
+	readList,
+	withdrawFromList,
+} from "./erasure-list.ts";
 import type { KeyFiles } from "./key-files.ts";
 import {
 	completeErasures,
@@ -26,17 +33,24 @@ export interface ErasureParts extends TurnParts {
 	readonly ids: Ids;
 }
 
+/** Who is erased, by both blind indexes of their address. */
+export interface ErasedAddress {
+	readonly index: Buffer;
+	/** That suppressions are found by: the person's stay in force under it. */
+	readonly suppressionIndex: Buffer;
+}
+
 export interface Erasures {
 	/**
-	 * `index` is the contact's blind index; the tenant's key must be warm. `record` puts the act on record in the same
-	 * transaction: if it throws, nobody is erased. Returns what is certified.
+	 * The tenant's key must be warm. `record` puts the act on record in the same transaction: if it throws, nobody is
+	 * erased. Returns what is certified.
 	 */
-	erase(scope: Scope, index: Buffer, record: OnRecord): Promise<ErasureRow>;
+	erase(scope: Scope, who: ErasedAddress, record: OnRecord): Promise<ErasureRow>;
 	/** Throws Fault `not_found`. */
 	find(scope: Scope, id: string): Promise<ErasureRow>;
 	/**
 	 * Before anybody is served: erases again what a restored database does not know, and brings back the keys of those
-	 * who were not erased. Returns how many of each.
+	 * who were not erased. Returns how many of each. Throws a RestoreError when the database is older than the list reaches.
 	 */
 	replay(): Promise<Replayed>;
 }
@@ -50,18 +64,7 @@ export interface Replayed {
 	readonly unreadable: number;
 }
 
-const listFile = "erasures.log";
-const pageLines = 1_000;
 const waitingMost = 10_000;
-
-interface Listed {
-	readonly id: string;
-	readonly tenantId: string;
-	readonly environment: Environment;
-	readonly index: Buffer;
-	readonly epoch: number;
-	readonly atMs: number;
-}
 
 export function createErasures(parts: ErasureParts): Erasures {
 	const { db, files, vault, ids, clock } = parts;
@@ -80,32 +83,27 @@ export function createErasures(parts: ErasureParts): Erasures {
 	};
 	return {
 		find,
-		async erase(scope, index, record) {
+		async erase(scope, who, record) {
 			const epoch = readEpochs(files, scope.tenantId).at(-1)?.epoch ?? 1;
-			const listed = { ...scope, id: ids.next(), index, epoch, atMs: clock.now() };
-			files.append(listFile, show(listed));
+			const listed = { ...scope, ...who, id: ids.next(), epoch, atMs: clock.now() };
+			addToList(files, listed);
 			try {
 				await apply(listed, record);
 			} catch (error) {
 				// Rolled back for certain; of any other failure nobody knows whether it was.
 				if (error instanceof Fault && error.name === "audit_unavailable")
-					files.append(listFile, JSON.stringify({ withdrawn: listed.id }));
+					withdrawFromList(files, listed);
 				throw error;
 			}
 			return find(scope, listed.id);
 		},
 		async replay() {
+			await demandYoungEnough(parts);
 			const broughtBack = await bringBackAll(parts);
 			let erased = 0;
 			let unreadable = 0;
-			const withdrawn = new Set<string>();
-			for await (const lines of files.readLines(listFile, pageLines))
-				for (const line of lines) withdrawn.add(readWithdrawn(line) ?? "");
-			for await (const lines of files.readLines(listFile, pageLines)) {
-				const said = lines.filter((line) => readWithdrawn(line) === undefined);
-				const readable = said.flatMap((line) => read(line) ?? []);
-				unreadable += said.length - readable.length;
-				const listed = readable.filter(({ id }) => !withdrawn.has(id));
+			for await (const { listed, unreadable: lost } of readList(files)) {
+				unreadable += lost;
 				const missing = await parts.worker.inPlatform((tx) => erasuresMissing(tx, listed));
 				for (const one of listed.filter(({ id }) => missing.has(id))) {
 					await apply(one);
@@ -142,39 +140,4 @@ function tenantsOf(files: KeyFiles): { readonly tenantId: string; readonly oldes
 		tenantId,
 		oldest: readEpochs(files, tenantId)[0]?.epoch ?? 1,
 	}));
-}
-
-function show({ id, tenantId, environment, index, epoch, atMs }: Listed): string {
-	const contact = index.toString("base64");
-	return JSON.stringify({ id, tenant: tenantId, environment, contact, epoch, at: atMs });
-}
-
-/** The erasure that a line withdraws; undefined when it is not such a line. */
-function readWithdrawn(line: string): string | undefined {
-	return /^\{"withdrawn":"([0-9a-f-]{36})"\}$/.exec(line)?.[1];
-}
-
-function read(line: string): Listed | undefined {
-	let said: Record<string, unknown>;
-	try {
-		said = JSON.parse(line) as Record<string, unknown>;
-	} catch {
-		return undefined;
-	}
-	const { id, tenant, environment, contact, epoch, at } = said as {
-		id: string;
-		tenant: string;
-		environment: Environment;
-		contact: string;
-		epoch: number;
-		at: number;
-	};
-	return {
-		id,
-		tenantId: tenant,
-		environment,
-		index: Buffer.from(contact, "base64"),
-		epoch,
-		atMs: at,
-	};
 }

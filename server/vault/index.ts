@@ -9,6 +9,7 @@ export {
 } from "./contacts.ts";
 export { digest, equalBytes, hashSecret } from "./digest.ts";
 export { type SigningKey, signingKey, verifySignature } from "./ed25519.ts";
+export { RestoreError } from "./erasure-list.ts";
 export { createErasures, type Erasures, type Replayed } from "./erasures.ts";
 export { type Part, sha256 } from "./hmac.ts";
 export { type KeyStatus, type KeyWork, startKeyWork } from "./key-work.ts";

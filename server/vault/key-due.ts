@@ -13,6 +13,8 @@ export interface DueParts extends RotationParts {
 	/** 0: never due. */
 	readonly rotationDays: number;
 	readonly erasureWindowDays: number;
+	/** No older backup of the database will ever be restored. */
+	readonly backupDays: number;
 }
 
 export interface Due {

@@ -17,6 +17,7 @@ import {
 	readFileSync,
 	readSync,
 	renameSync,
+	rmSync,
 	unlinkSync,
 	writeSync,
 } from "node:fs";
@@ -35,6 +36,10 @@ export interface KeyFiles {
 	readLines(name: string, most: number): AsyncIterable<string[]>;
 	/** Adds a line at the end, synced before it returns. */
 	append(name: string, line: string): void;
+	/** Gone for good, synced before it returns. */
+	remove(name: string): void;
+	/** In order. */
+	names(): string[];
 	/** Tenants that have a file of epochs. */
 	tenants(): string[];
 	pathOf(name: string): string;
@@ -47,6 +52,7 @@ export function openKeyFiles(dataDir: string): KeyFiles {
 		return join(folder, name);
 	};
 	const make = (): void => void mkdirSync(folder, { recursive: true, mode: 0o700 });
+	const names = (): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
 	return {
 		pathOf,
 		read: (name) => (existsSync(pathOf(name)) ? readFileSync(pathOf(name)) : undefined),
@@ -72,11 +78,15 @@ export function openKeyFiles(dataDir: string): KeyFiles {
 			withFile(path, "a", (file) => appendFileSync(file, text));
 			if (isNew) syncFolder(folder);
 		},
+		remove(name) {
+			rmSync(pathOf(name), { force: true });
+			syncFolder(folder);
+		},
+		names,
 		tenants: () =>
-			(existsSync(folder) ? readdirSync(folder) : [])
+			names()
 				.filter((name) => /^[0-9a-f]{8}-[0-9a-f-]{27}\.epochs$/.test(name))
-				.map((name) => name.slice(0, -".epochs".length))
-				.sort(),
+				.map((name) => name.slice(0, -".epochs".length)),
 	};
 }
 

@@ -4,6 +4,7 @@
  */
 import { createDueWatch, type DueParts, type DueWatch } from "./key-due.ts";
 import { readEpochs } from "./contact-epochs.ts";
+import { removeOldMonths } from "./erasure-list.ts";
 import { type TurnParts, turnEpoch } from "./epoch-turn.ts";
 import {
 	countRoots,
@@ -48,6 +49,8 @@ export interface KeyWork {
 }
 
 const roundMs = 60_000;
+/** How often the list of erasures is looked at for what nobody needs any more. */
+const listMs = 86_400_000;
 
 export function startKeyWork(parts: KeyWorkParts): KeyWork {
 	const { log, wrapping, files } = parts;
@@ -66,6 +69,7 @@ export function startKeyWork(parts: KeyWorkParts): KeyWork {
 		});
 		return done;
 	};
+	const tidyList = daily(parts);
 	const round = async (): Promise<void> => {
 		for (const tenantId of (await due.look()).toTurn) turning.add(tenantId);
 		for (const tenantId of turning) {
@@ -73,6 +77,7 @@ export function startKeyWork(parts: KeyWorkParts): KeyWork {
 			turning.delete(tenantId);
 			log.info({ event: "keys.epoch_turned", tenant_id: tenantId }, "a contact epoch was turned");
 		}
+		await tidyList();
 		lastFailure = undefined;
 	};
 	const rewrap = async (): Promise<void> => {
@@ -105,6 +110,16 @@ export function startKeyWork(parts: KeyWorkParts): KeyWork {
 			clearInterval(timer);
 			await queue;
 		},
+	};
+}
+
+/** Looks at the list of erasures, but once a day only. */
+function daily(parts: KeyWorkParts): () => Promise<void> {
+	let atMs = Number.NEGATIVE_INFINITY;
+	return async () => {
+		if (parts.clock.elapsed() - atMs < listMs) return;
+		await removeOldMonths(parts);
+		atMs = parts.clock.elapsed();
 	};
 }
 

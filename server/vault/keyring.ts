@@ -9,7 +9,8 @@ import { keyBytes } from "./derive.ts";
 import { platformEpoch } from "./envelope.ts";
 import { createKeyCache, type KeyCache } from "./key-cache.ts";
 import { type Keys, keysFrom, tenantKeyLabel, unwrapKeys } from "./keys.ts";
-import type { WrappedKey } from "./store.ts";
+import type { SuppressionKeyRow, WrappedKey } from "./store.ts";
+import { openSuppressionKey, type SuppressionKeyParts } from "./suppression-key.ts";
 import { VaultError } from "./vault-error.ts";
 import type { Wrapping } from "./wrapping.ts";
 
@@ -25,6 +26,8 @@ export interface KeyringParts {
 	readonly platformKey: Buffer;
 	/** Where tenants' contact epochs stand; without them they follow from the tenant's key. */
 	readonly epochs: Omit<EpochParts, "wrapping" | "random"> | undefined;
+	/** Where the keys of suppressions stand; without it they follow from the tenant's key. */
+	readonly suppressions: SuppressionKeyParts | undefined;
 	readonly load: (tenantIds: readonly string[]) => Promise<readonly WrappedKey[]>;
 	readonly random: Random;
 	readonly clock: Clock;
@@ -36,15 +39,27 @@ const unwrapsAtOnce = 32;
 const firstEpoch = 1;
 
 export function createKeyring(parts: KeyringParts): Keyring {
-	const { wrapping, platformKey, random, load, epochs, ...cacheParts } = parts;
+	const { wrapping, platformKey, random, load, epochs, suppressions, ...cacheParts } = parts;
 	if (platformKey.length !== keyBytes)
 		throw VaultError.of("malformed", "the platform's key is not 32 bytes long");
+	const unwrapTenant = async (
+		tenantId: string,
+		rows: readonly WrappedKey[],
+		own: readonly SuppressionKeyRow[],
+		nowMs: number,
+	): Promise<Keys> => {
+		const keys = await unwrapKeys(wrapping, tenantId, rows, nowMs);
+		if (suppressions === undefined) return keys;
+		const opening = openSuppressionKey({ ...suppressions, wrapping, random }, tenantId, own);
+		return { ...keys, suppressions: await opening.catch(asVaultError) };
+	};
 	const cache = createKeyCache({
 		...cacheParts,
 		load: async (tenantIds) => {
 			const nowMs = parts.clock.now();
-			return unwrapAll(await load(tenantIds), async (tenantId, rows) => {
-				const keys = await unwrapKeys(wrapping, tenantId, rows, nowMs);
+			const [rows, own = []] = await Promise.all([load(tenantIds), suppressions?.find(tenantIds)]);
+			return unwrapAll(rows, async (tenantId, rows) => {
+				const keys = await unwrapTenant(tenantId, rows, own, nowMs);
 				if (epochs === undefined) return keys;
 				const stored = rows[0]?.contactEpoch ?? null;
 				const loading = loadEpochs({ ...epochs, wrapping, random }, tenantId, stored, nowMs);

@@ -9,6 +9,7 @@ import { deriveBytes, deriveKey, keyBytes } from "./derive.ts";
 import { type HmacKey, hmacKey } from "./hmac.ts";
 import type { KeyLabel } from "./providers/provider.ts";
 import type { WrappedKey } from "./store.ts";
+import { suppressionIndexer } from "./suppression-key.ts";
 import { VaultError } from "./vault-error.ts";
 import type { Wrapping } from "./wrapping.ts";
 import { type XaesKey, xaesKey } from "./xaes.ts";
@@ -22,6 +23,8 @@ export interface Keys {
 	readonly newestEpoch: number;
 	sealing(epoch: number): XaesKey | undefined;
 	readonly index: BlindIndexer;
+	/** Of suppressions, under a key of their own; or why there is none. */
+	readonly suppressions: BlindIndexer | VaultError;
 	readonly mac: HmacKey;
 	/** Or why there are none. */
 	readonly contacts: ContactEpochs | VaultError;
@@ -36,6 +39,8 @@ export function keysFrom(epochs: ReadonlyMap<number, Buffer>, newestEpoch: numbe
 	const macBytes = deriveBytes(oldest, "mac");
 	const mac = hmacKey(macBytes);
 	macBytes.fill(0);
+	// Without key files; else the tenant's own key for it takes this one's place.
+	const suppressions = suppressionIndexer(deriveBytes(oldest, "suppression"));
 	const oldestDerived = deriveKey(oldest, "contact/wrap");
 	const sealing = new Map<number, XaesKey>();
 	for (const [epoch, key] of epochs) sealing.set(epoch, xaesKey(deriveBytes(key, "seal")));
@@ -44,6 +49,7 @@ export function keysFrom(epochs: ReadonlyMap<number, Buffer>, newestEpoch: numbe
 		newestEpoch,
 		sealing: (epoch) => sealing.get(epoch),
 		index,
+		suppressions,
 		mac,
 		contacts: epochFrom(oldestDerived),
 	};

@@ -20,11 +20,14 @@ import { platformFile, platformLabel } from "./open-keys.ts";
 import type { KeyLabel } from "./providers/provider.ts";
 import {
 	addTenantKey,
+	rewrapSuppressionKey,
 	rewrapTenantKey,
+	suppressionKeysAfter,
 	type TenantKeyRow,
 	tenantKeysAfter,
 } from "./rotation-store.ts";
 import { findWrappedKeys } from "./store.ts";
+import { suppressionKeyLabel } from "./suppression-key.ts";
 import { VaultError } from "./vault-error.ts";
 import { wrappedBy, type Wrapping } from "./wrapping.ts";
 
@@ -108,21 +111,37 @@ export async function rotateTenantKey(parts: RotationParts, tenantId: string): P
 /** What to keep in a wrapped key's place; undefined leaves it. */
 type Visit = (stored: Buffer, label: KeyLabel) => Promise<Buffer | undefined>;
 
+/** Where wrapped keys stand in the database. */
+interface KeyTable {
+	readonly after: typeof tenantKeysAfter;
+	readonly rewrap: typeof rewrapTenantKey;
+	readonly label: typeof tenantKeyLabel;
+}
+
+const keyTables: readonly KeyTable[] = [
+	{ after: tenantKeysAfter, rewrap: rewrapTenantKey, label: tenantKeyLabel },
+	{ after: suppressionKeysAfter, rewrap: rewrapSuppressionKey, label: suppressionKeyLabel },
+];
+
 async function walk(parts: RotationParts, visit: Visit): Promise<void> {
 	await walkFiles(parts, visit);
+	for (const table of keyTables) await walkTable(parts, table, visit);
+}
+
+async function walkTable(parts: RotationParts, table: KeyTable, visit: Visit): Promise<void> {
 	let after: TenantKeyRow | undefined;
 	for (;;) {
 		const from = after;
-		const rows = await parts.worker.inPlatform((tx) => tenantKeysAfter(tx, from, pageRows));
+		const rows = await parts.worker.inPlatform((tx) => table.after(tx, from, pageRows));
 		const changed: (readonly [TenantKeyRow, Buffer])[] = [];
 		for (const row of rows) {
-			const wrapped = await visit(row.wrapped, tenantKeyLabel(row.tenantId, row.epoch));
+			const wrapped = await visit(row.wrapped, table.label(row.tenantId, row.epoch));
 			if (wrapped !== undefined) changed.push([row, wrapped]);
 		}
 		// The key service may be slow: no connection is held while it is asked.
 		if (changed.length > 0)
 			await parts.worker.inPlatform(async (tx) => {
-				for (const [row, wrapped] of changed) rewrapTenantKey(tx, row, wrapped);
+				for (const [row, wrapped] of changed) table.rewrap(tx, row, wrapped);
 			});
 		after = rows.at(-1);
 		if (after === undefined || rows.length < pageRows) return;

@@ -34,6 +34,32 @@ export function rewrapTenantKey(tx: Tx, row: TenantKeyRow, wrapped: Buffer): voi
 	tx.post(rewrapTenantKeyStatement, [row.tenantId, row.epoch, row.wrapped, wrapped]);
 }
 
+const suppressionKeysAfterStatement = sql(
+	"vault.suppression_keys_after",
+	`select tenant_id as "tenantId", version as epoch, wrapped, (extract(epoch from created_at) * 1000)::float8 as "createdAtMs"
+	from wx.suppression_keys_after($1, $2, $3)`,
+);
+
+/** A page of all tenants' keys for suppressions behind this one; `epoch` is the key's version. */
+export function suppressionKeysAfter(
+	tx: Tx,
+	after: Pick<TenantKeyRow, "tenantId" | "epoch"> | undefined,
+	most: number,
+): Promise<TenantKeyRow[]> {
+	const from = after ?? { tenantId: "00000000-0000-0000-0000-000000000000", epoch: 0 };
+	return tx.query(suppressionKeysAfterStatement, [from.tenantId, from.epoch, most]);
+}
+
+const rewrapSuppressionKeyStatement = sql(
+	"vault.rewrap_suppression_key",
+	"select wx.rewrap_suppression_key($1, $2, $3, $4)",
+);
+
+/** Only if it is still wrapped as it was read. */
+export function rewrapSuppressionKey(tx: Tx, row: TenantKeyRow, wrapped: Buffer): void {
+	tx.post(rewrapSuppressionKeyStatement, [row.tenantId, row.epoch, row.wrapped, wrapped]);
+}
+
 const addTenantKeyStatement = sql(
 	"vault.add_tenant_key",
 	"select wx.add_tenant_key($1, $2, $3, to_timestamp($4::float8 / 1000))",
@@ -47,7 +73,7 @@ export function addTenantKey(tx: Tx, row: TenantKeyRow): void {
 
 const eraseStatement = sql(
 	"vault.erase_contact",
-	"select wx.erase_contact($1, $2, $3, to_timestamp($4::float8 / 1000))",
+	"select wx.erase_contact($1, $2, $3, $4, to_timestamp($5::float8 / 1000))",
 );
 
 export function eraseContact(
@@ -55,11 +81,14 @@ export function eraseContact(
 	erasure: {
 		readonly id: string;
 		readonly index: Buffer;
+		/** The index that suppressions are found by; undefined if it is not known. */
+		readonly suppressionIndex: Buffer | undefined;
 		readonly epoch: number;
 		readonly atMs: number;
 	},
 ): Promise<unknown> {
-	return tx.query(eraseStatement, [erasure.id, erasure.index, erasure.epoch, erasure.atMs]);
+	const { id, index, suppressionIndex = null, epoch, atMs } = erasure;
+	return tx.query(eraseStatement, [id, index, suppressionIndex, epoch, atMs]);
 }
 
 export interface ErasureRow {
@@ -88,6 +117,14 @@ export async function findErasure(
 	return (await tx.query<ErasureRow>(findErasureStatement, values))[0];
 }
 
+const forgetAddressesStatement = sql(
+	"vault.forget_suppressed_addresses",
+	`update suppressions s set address_index = null
+	from contact_erasures e
+	where e.tenant_id = $1 and e.epoch < $2 and e.completed_at is null and s.tenant_id = e.tenant_id and s.environment = e.environment
+		and s.address_index = e.contact_index and s.suppression_index is not null and s.address_sealed = ''`,
+);
+
 const completeStatement = sql(
 	"vault.complete_erasures",
 	`update contact_erasures set completed_at = to_timestamp($3::float8 / 1000)
@@ -96,6 +133,8 @@ const completeStatement = sql(
 
 /** Every epoch before `oldest` is destroyed: what was erased in them is gone, in backups too. */
 export function completeErasures(tx: Tx, tenantId: string, oldest: number, nowMs: number): void {
+	// Their suppressions stay, under the index of their own only.
+	tx.post(forgetAddressesStatement, [tenantId, oldest]);
 	tx.post(completeStatement, [tenantId, oldest, nowMs]);
 }
 
@@ -126,6 +165,23 @@ export async function erasuresMissing(
 	erasures: readonly { readonly tenantId: string; readonly id: string }[],
 ): Promise<Set<string>> {
 	const rows = await tx.query<{ id: string }>(missingStatement, [
+		erasures.map((one) => one.tenantId),
+		erasures.map((one) => one.id),
+	]);
+	return new Set(rows.map(({ id }) => id));
+}
+
+const openStatement = sql(
+	"vault.erasures_open",
+	"select id from wx.erasures_open($1::uuid[], $2::uuid[])",
+);
+
+/** Which of these erasures the database does not know, or has not completed. */
+export async function erasuresOpen(
+	tx: Tx,
+	erasures: readonly { readonly tenantId: string; readonly id: string }[],
+): Promise<Set<string>> {
+	const rows = await tx.query<{ id: string }>(openStatement, [
 		erasures.map((one) => one.tenantId),
 		erasures.map((one) => one.id),
 	]);

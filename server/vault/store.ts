@@ -23,6 +23,36 @@ export function findWrappedKeys(tx: Tx, tenantIds: readonly string[]): Promise<W
 	return tx.query<WrappedKey>(keysOfTenants, [tenantIds]);
 }
 
+/** A tenant's key for suppressions as it is stored. */
+export interface SuppressionKeyRow {
+	readonly tenantId: string;
+	readonly version: number;
+	readonly wrapped: Buffer;
+}
+
+const suppressionKeysStatement = sql(
+	"vault.suppression_keys_of",
+	`select tenant_id as "tenantId", version, wrapped from wx.suppression_keys_of($1::uuid[])`,
+);
+
+/** Of all these tenants; those that have none yet are not there. Works under both roles. */
+export function findSuppressionKeys(
+	tx: Tx,
+	tenantIds: readonly string[],
+): Promise<SuppressionKeyRow[]> {
+	return tx.query<SuppressionKeyRow>(suppressionKeysStatement, [tenantIds]);
+}
+
+const offerSuppressionKeyStatement = sql(
+	"vault.offer_suppression_key",
+	"select wx.offer_suppression_key($1, $2, $3, to_timestamp($4::float8 / 1000))",
+);
+
+/** Of two who make a tenant's key the first wins. */
+export function offerSuppressionKey(tx: Tx, row: SuppressionKeyRow, nowMs: number): void {
+	tx.post(offerSuppressionKeyStatement, [row.tenantId, row.version, row.wrapped, nowMs]);
+}
+
 const setContactEpochStatement = sql(
 	"vault.set_contact_epoch",
 	"select wx.set_contact_epoch($1, $2, to_timestamp($3::float8 / 1000))",

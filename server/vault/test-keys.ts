@@ -41,7 +41,7 @@ export async function testKeys(clock: Clock = systemClock) {
 		ids,
 		/** A process of its own: nothing in memory is shared. */
 		open,
-		work(opened: Opened, rotationDays = 365) {
+		work(opened: Opened, rotationDays = 365, backupDays = 400) {
 			const metrics = createMetrics();
 			const work = startKeyWork({
 				...opened,
@@ -49,6 +49,7 @@ export async function testKeys(clock: Clock = systemClock) {
 				metrics,
 				rotationDays,
 				erasureWindowDays: 7,
+				backupDays,
 			});
 			after(() => work.stop());
 			return { ...work, metrics };

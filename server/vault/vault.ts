@@ -16,12 +16,17 @@ import { deriveBytes } from "./derive.ts";
 import { digest, equalBytes } from "./digest.ts";
 import { epochOf, format, openEnvelope, sealEnvelope } from "./envelope.ts";
 import type { KeyFiles } from "./key-files.ts";
-import { createKeyring, type KeyringParts } from "./keyring.ts";
+import { createKeyring, type Keyring, type KeyringParts } from "./keyring.ts";
 import type { Part } from "./hmac.ts";
 import type { Keys } from "./keys.ts";
 import { bindPlace, type Place, type PlatformPlace } from "./place.ts";
 import { localProvider } from "./providers/local.ts";
-import { findWrappedKeys, setContactEpoch } from "./store.ts";
+import {
+	findSuppressionKeys,
+	findWrappedKeys,
+	offerSuppressionKey,
+	setContactEpoch,
+} from "./store.ts";
 import { VaultError } from "./vault-error.ts";
 import { createWrapping, type Wrapping } from "./wrapping.ts";
 import { nonceSource } from "./xaes.ts";
@@ -51,6 +56,8 @@ export interface Vault {
 	openJsonFor<T>(contact: ContactKey | undefined, place: Place, sealed: Buffer): T;
 	/** 32 bytes: HMAC-SHA256 under the tenant's key for (environment, field). The caller normalises `value`. */
 	index(tenantId: string, environment: string, field: string, value: string): Buffer;
+	/** As `index`, of an address, under the key that only suppressions are found by. */
+	suppressionIndex(tenantId: string, environment: string, address: string): Buffer;
 	/** As `index`, under the platform's key: for what must be unique among all tenants. */
 	platformIndex(environment: string, field: string, value: string): Buffer;
 	sealPlatform(place: PlatformPlace, plaintext: Buffer): Buffer;
@@ -89,15 +96,8 @@ export type VaultParts = VaultKeys & {
 };
 
 export function createVault(parts: VaultParts): Vault {
-	const { db, random, clock, tenantsMax, contactsMax } = parts;
-	const keyring = createKeyring({
-		...("wrapping" in parts ? parts : keysAtHand(parts.rootKey, random)),
-		random,
-		clock,
-		...(tenantsMax !== undefined && { tenantsMax }),
-		load: (tenantIds) => db.inPlatform((tx) => findWrappedKeys(tx, tenantIds)),
-		epochs: "wrapping" in parts ? epochsIn(parts, db, clock) : undefined,
-	});
+	const { random, clock, contactsMax } = parts;
+	const keyring = keyringOf(parts);
 	const contacts = createContacts({
 		keysOf: keyring.of,
 		forgetTenant: keyring.forget,
@@ -106,12 +106,7 @@ export function createVault(parts: VaultParts): Vault {
 		...(contactsMax !== undefined && { contactsMax }),
 	});
 
-	const sources = new WeakMap<Keys, () => Buffer>();
-	const nonceOf = (keys: Keys): Buffer => {
-		let source = sources.get(keys);
-		if (source === undefined) sources.set(keys, (source = nonceSource(random)));
-		return source();
-	};
+	const nonceOf = noncesPerKeys(random);
 	const seal = (keys: Keys, tenantId: string, place: PlatformPlace, plaintext: Buffer): Buffer => {
 		const epoch = keys.newestEpoch;
 		const aad = bindPlace(format, tenantId, place);
@@ -124,10 +119,20 @@ export function createVault(parts: VaultParts): Vault {
 		sealJson: (place, value) => vault.seal(place, Buffer.from(JSON.stringify(value), "utf8")),
 		openJson: (place, sealed) => JSON.parse(vault.open(place, sealed).toString("utf8")),
 		contacts,
-		...contactVerbs(random, (place, sealed) => vault.open(place, sealed)),
+		...contactVerbs(
+			random,
+			(place, sealed) => vault.open(place, sealed),
+			// A contact's key may outlast its tenant's in memory: while those are not at hand it is of no use either.
+			(place) => void keyring.of(place.tenantId),
+		),
 		forgetTenant: keyring.forget,
 		index: (tenantId, environment, field, value) =>
 			keyring.of(tenantId).index(environment, field, value),
+		suppressionIndex(tenantId, environment, address) {
+			const { suppressions } = keyring.of(tenantId);
+			if (suppressions instanceof VaultError) throw suppressions;
+			return suppressions(environment, "sms.address", address);
+		},
 		platformIndex: keyring.platform.index,
 		sealPlatform: (place, plaintext) => seal(keyring.platform, "", place, plaintext),
 		openPlatform: (place, sealed) => open(keyring.platform, "", place, sealed),
@@ -150,6 +155,28 @@ export function createVault(parts: VaultParts): Vault {
 	return vault;
 }
 
+function keyringOf(parts: VaultParts): Keyring {
+	const { db, random, clock, tenantsMax } = parts;
+	return createKeyring({
+		...("wrapping" in parts ? parts : keysAtHand(parts.rootKey, random)),
+		random,
+		clock,
+		...(tenantsMax !== undefined && { tenantsMax }),
+		load: (tenantIds) => db.inPlatform((tx) => findWrappedKeys(tx, tenantIds)),
+		epochs: "wrapping" in parts ? epochsIn(parts, db, clock) : undefined,
+		suppressions: "wrapping" in parts ? suppressionsIn(parts, db, clock) : undefined,
+	});
+}
+
+function noncesPerKeys(random: Random): (keys: Keys) => Buffer {
+	const sources = new WeakMap<Keys, () => Buffer>();
+	return (keys) => {
+		let source = sources.get(keys);
+		if (source === undefined) sources.set(keys, (source = nonceSource(random)));
+		return source();
+	};
+}
+
 function epochsIn(
 	{ files }: { readonly files?: KeyFiles },
 	db: VaultParts["db"],
@@ -162,21 +189,38 @@ function epochsIn(
 	};
 }
 
+function suppressionsIn(
+	{ files }: { readonly files?: KeyFiles },
+	db: VaultParts["db"],
+	clock: Clock,
+): KeyringParts["suppressions"] {
+	if (files === undefined) return undefined;
+	return {
+		find: (tenantIds) => db.inPlatform((tx) => findSuppressionKeys(tx, tenantIds)),
+		offer: (row) => db.inPlatform(async (tx) => offerSuppressionKey(tx, row, clock.now())),
+	};
+}
+
 type ContactVerbs = Pick<Vault, "sealFor" | "sealJsonFor" | "openFor" | "openJsonFor">;
 
-/** `openOlder` opens what was sealed under the tenant's key. */
-function contactVerbs(random: Random, openOlder: Vault["open"]): ContactVerbs {
+/** `openOlder` opens what was sealed under the tenant's key; `demand` throws when that key is not at hand. */
+function contactVerbs(
+	random: Random,
+	openOlder: Vault["open"],
+	demand: (place: Place) => void,
+): ContactVerbs {
 	const verbs: ContactVerbs = {
-		sealFor: (contact, place, plaintext) =>
-			contact.seal(
-				random.bytes(contactNonceBytes),
-				bindPlace(contactFormat, place.tenantId, place),
-				plaintext,
-			),
+		sealFor(contact, place, plaintext) {
+			demand(place);
+			const nonce = random.bytes(contactNonceBytes);
+			return contact.seal(nonce, bindPlace(contactFormat, place.tenantId, place), plaintext);
+		},
 		sealJsonFor: (contact, place, value) =>
 			verbs.sealFor(contact, place, Buffer.from(JSON.stringify(value), "utf8")),
-		openFor: (contact, place, sealed) =>
-			sealed[0] === format ? openOlder(place, sealed) : openContact(contact, place, sealed),
+		openFor(contact, place, sealed) {
+			demand(place);
+			return sealed[0] === format ? openOlder(place, sealed) : openContact(contact, place, sealed);
+		},
 		openJsonFor: (contact, place, sealed) =>
 			JSON.parse(verbs.openFor(contact, place, sealed).toString("utf8")),
 	};

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import type { TSchema } from "typebox";
 import { connectAdmin } from "#platform/db.ts";
 import type { Route } from "#platform/http.ts";
 import { declaredRoutes } from "#processes/routes.ts";
+import { hunt, needlesOf } from "../support/canary-hunt.ts";
 import { type Client, client, type Json, until } from "../support/http.ts";
 import type { Dev } from "../support/platform.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -313,27 +314,10 @@ test("what people and carriers send carries canaries too", async () => {
 });
 
 function needles(): Map<string, Buffer> {
-	const found = new Map<string, Buffer>();
-	const add = (what: string, text: string): void => {
-		const bytes = Buffer.from(text, "utf8");
-		const utf16 = Buffer.from(text, "utf16le");
-		found.set(`${what} as it is`, bytes);
-		found.set(`${what} in UTF-16LE`, utf16);
-		found.set(`${what} in UTF-16BE`, Buffer.from(utf16).swap16());
-		found.set(`${what} in hexadecimal`, Buffer.from(bytes.toString("hex")));
-		// Wherever it begins in a longer text, two characters at each end depend on the neighbours.
-		for (const before of [0, 1, 2]) {
-			const encoded = Buffer.concat([Buffer.alloc(before), bytes])
-				.toString("base64")
-				.replaceAll("=", "");
-			found.set(
-				`${what} in base64, shifted by ${before}`,
-				Buffer.from(encoded.slice(before + 1, -2)),
-			);
-		}
-	};
-	add("a canary text", mark);
-	add("a canary number", digits);
+	const found = new Map([
+		...needlesOf("a canary text", mark),
+		...needlesOf("a canary number", digits),
+	]);
 	for (const [i, secret] of secrets.entries()) {
 		found.set(`secret ${i}`, Buffer.from(secret.slice(-24)));
 		if (secret.startsWith("whsec_"))
@@ -342,20 +326,8 @@ function needles(): Map<string, Buffer> {
 	return found;
 }
 
-function search(): string[] {
-	const looked = needles();
-	const found: string[] = [];
-	let files = 0;
-	for (const entry of readdirSync(dataDir, { recursive: true, withFileTypes: true })) {
-		if (!entry.isFile() || entry.name === "dev.json") continue;
-		const path = join(entry.parentPath, entry.name);
-		// PostgreSQL takes files away while we look.
-		if (!existsSync(path)) continue;
-		const content = readFileSync(path);
-		files++;
-		for (const [what, needle] of looked)
-			if (content.includes(needle)) found.push(`${what} in ${entry.name}`);
-	}
+function search(): readonly string[] {
+	const { found, files } = hunt([dataDir], needles(), ["dev.json"]);
 	assert.ok(files > 500, `${files} files were searched`);
 	return found;
 }
@@ -375,7 +347,7 @@ test("none of it is in the data directory, the logs or the metrics", async () =>
 	const found = search();
 	const relations = await root.run(
 		"select c.relname, c.relfilenode from pg_class c where c.relfilenode::text = any ($1)",
-		[found.map((one) => one.split(" ").at(-1))],
+		[found.map((one) => one.split("/").at(-1))],
 	);
 	assert.deepEqual(found, [], JSON.stringify(relations));
 	for (const [what, needle] of needles()) {

@@ -104,6 +104,61 @@ test("a complete certificate holds its proof, which anybody checks; a pending on
 	assert.equal(verify({ ...certificate.body, ledger_proof: foreign.body }).status, 1);
 });
 
+test("what is kept of answers about an erased person cannot be read either, and is not done again", async () => {
+	const [gone, stays] = [numberEnding("000001"), numberEnding("000001")];
+	const scheduled_at = new Date(Date.now() + 3_600_000).toISOString();
+	const waiting = await send(platform, gone, { scheduled_at });
+	const cancel = `/v1/sms/messages/${String(waiting["id"])}/cancel`;
+	const requests = [
+		["/v1/preferences", { handle: gone, channel: "sms", status: "granted" }],
+		["/v1/sms/suppressions", { destination: gone }],
+		[cancel, undefined],
+		["/v1/sms/suppressions", { destination: stays }],
+	] as const;
+	const ask = () =>
+		Promise.all(
+			requests.map(([path, body], i) =>
+				admin.post(path, body, { "idempotency-key": `kept answer ${i}` }),
+			),
+		);
+	const first = await ask();
+	assert.deepEqual(
+		first.map(({ status }) => status),
+		[201, 201, 200, 201],
+	);
+	assert.ok(first.slice(0, 3).every(({ text }) => text.includes(gone.slice(1))));
+	assert.deepEqual(
+		(await ask()).map(({ body }) => body),
+		first.map(({ body }) => body),
+	);
+	const kept = () =>
+		platform.database.admin.run<{ sealed: Buffer }>(
+			"select answer_sealed as sealed from idempotency_keys where contact_index is not null order by created_at",
+		);
+	const copies = await kept();
+	assert.equal(copies.length, 4);
+	// Format 2: under the person's key. A copy of it in a backup goes with that key.
+	assert.ok(copies.every(({ sealed }) => sealed[0] === 2));
+	await admin.post("/v1/contacts/erasures", { destination: gone });
+	assert.deepEqual(
+		(await ask()).map(({ status }) => status),
+		[410, 410, 410, 201],
+	);
+	assert.deepEqual(
+		(await admin.get(`/v1/preferences?handle=${encodeURIComponent(gone)}`)).data,
+		[],
+	);
+	const left = (await kept()).map(({ sealed }) => sealed.length);
+	assert.deepEqual(left.map((length) => length > 0).toSorted(), [false, false, false, true]);
+
+	// As a restored copy of the database has it, the answer is there and opens for nobody.
+	await platform.database.admin.run(
+		"update idempotency_keys set answer_sealed = $1 where contact_index is not null and answer_sealed = ''",
+		[copies[0]?.sealed],
+	);
+	assert.equal((await ask())[0]?.status, 410);
+});
+
 test("what waits for an erased person is not sent", async () => {
 	const gone = numberEnding("000001");
 	const scheduled_at = new Date(Date.now() + 2_000).toISOString();
@@ -138,7 +193,10 @@ test("the operator sees the keys, rotates them under traffic, and destroys the o
 test("no number and no key is in the key files", () => {
 	const folder = join(platform.dataDir, "keyring");
 	const names = readdirSync(folder);
-	assert.ok(names.includes("platform.key") && names.includes("erasures.log"), names.join());
+	assert.ok(
+		names.includes("platform.key") && names.some((name) => /^erasures-\d{6}\.log$/.test(name)),
+		names.join(),
+	);
 	for (const name of names) {
 		const text = readFileSync(join(folder, name), "latin1");
 		assert.equal(/9198\d{8}|\+91/.test(text), false, name);

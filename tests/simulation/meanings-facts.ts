@@ -1,6 +1,6 @@
 /** What the statements of access, contacts, templates and the vault mean, over the simulation's tables. */
 import { type Meanings, SqlError, type View } from "./memory-database.ts";
-import type { ContactKeyRow, StatementRow } from "./schema.ts";
+import type { ContactKeyRow, StatementRow, SuppressionRow } from "./schema.ts";
 import { get, put, rows } from "./tables.ts";
 
 /** The rows of `unnest($1, $2, …)`: one array per column, in this order; a column named "" is left out. */
@@ -47,13 +47,27 @@ function statementsOf({ tables, writer }: View, asked: AskedKey): StatementRow[]
 	);
 }
 
+/** The truth of it, by the number itself. */
 export function isSuppressed(view: View, asked: AskedKey): boolean {
+	return isStopped(view, asked, (row) => row.addressIndex.equals(asked.index));
+}
+
+/** As the product asks: suppressions by the index of their own. */
+function isSuppressedBy(view: View, asked: AskedKey, own: Buffer): boolean {
+	return isStopped(view, asked, (row) => row.suppressionIndex.equals(own));
+}
+
+function isStopped(
+	view: View,
+	asked: AskedKey,
+	isTheirs: (row: SuppressionRow) => boolean,
+): boolean {
 	for (const [, row] of rows(view.tables.suppressions, view.writer))
 		if (
 			row.endedAtMs === null &&
 			row.tenantId === asked.tenantId &&
 			row.environment === asked.environment &&
-			row.addressIndex.equals(asked.index)
+			isTheirs(row)
 		)
 			return true;
 	const own = statementsOf(view, asked);
@@ -142,11 +156,14 @@ export const factMeanings: Meanings = {
 		}),
 
 	"contacts.suppressed_among": (view, values) =>
-		askedKeys(values).flatMap((asked, i) =>
-			view.sees(asked.tenantId, asked.environment) && isSuppressed(view, asked)
-				? [{ ord: i + 1 }]
-				: [],
-		),
+		askedKeys(values).flatMap((asked, i) => {
+			const own = (values[3] as Buffer[])[i] as Buffer;
+			const isSeen = view.sees(asked.tenantId, asked.environment);
+			return isSeen && isSuppressedBy(view, asked, own) ? [{ ord: i + 1 }] : [];
+		}),
+
+	// Every row here has the index of its own.
+	"contacts.index_suppressions": () => [],
 
 	"contacts.consent_among": (view, values) =>
 		askedKeys(values).flatMap((asked, i) => {
@@ -158,35 +175,49 @@ export const factMeanings: Meanings = {
 
 	"contacts.insert_suppressions": (view, values) => {
 		const { tables, writer } = view;
-		return unnest<AskedKey & { id: string; sealed: Buffer; reason: string }>(
+		return unnest<AskedKey & { own: Buffer; id: string; sealed: Buffer; reason: string }>(
 			values,
 			"tenantId",
 			"environment",
 			"index",
+			"own",
 			"id",
 			"sealed",
 			"reason",
-		).flatMap(({ tenantId, environment, index, id, reason }) => {
+		).flatMap(({ tenantId, environment, index, own, id, reason }) => {
 			demandVisible(view, tenantId, environment);
 			const key = `${addressKey(tenantId, environment, index)}/${reason}`;
 			const known = get(tables.suppressions, writer, key);
 			if (known !== undefined && known.endedAtMs === null) return [];
-			const row = { tenantId, environment, addressIndex: index, reason, id, endedAtMs: null };
+			const row = {
+				tenantId,
+				environment,
+				addressIndex: index,
+				suppressionIndex: own,
+				reason,
+				id,
+				endedAtMs: null,
+			};
 			put(tables.suppressions, writer, key, row);
 			return [{ id }];
 		});
 	},
 
 	"contacts.end_by_start": ({ tables, writer }, values) =>
-		unnest<AskedKey & { atMs: number }>(values, "tenantId", "environment", "index", "atMs").flatMap(
-			({ tenantId, environment, index, atMs }) => {
-				const key = `${addressKey(tenantId, environment, index)}/stop`;
-				const row = get(tables.suppressions, writer, key);
-				if (row === undefined || row.endedAtMs !== null) return [];
-				put(tables.suppressions, writer, key, { ...row, endedAtMs: atMs });
-				return [{ id: row.id }];
-			},
-		),
+		unnest<AskedKey & { atMs: number }>(
+			values,
+			"tenantId",
+			"environment",
+			"index",
+			"",
+			"atMs",
+		).flatMap(({ tenantId, environment, index, atMs }) => {
+			const key = `${addressKey(tenantId, environment, index)}/stop`;
+			const row = get(tables.suppressions, writer, key);
+			if (row === undefined || row.endedAtMs !== null) return [];
+			put(tables.suppressions, writer, key, { ...row, endedAtMs: atMs });
+			return [{ id: row.id }];
+		}),
 
 	"contacts.insert_statements": ({ tables, writer }, [tenantId, environment, ...columns]) => {
 		const added = unnest<StatementRow>(

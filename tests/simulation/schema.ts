@@ -101,6 +101,7 @@ export interface SuppressionRow {
 	readonly tenantId: string;
 	readonly environment: string;
 	readonly addressIndex: Buffer;
+	readonly suppressionIndex: Buffer;
 	readonly reason: string;
 	readonly id: string;
 	readonly endedAtMs: number | null;

@@ -92,7 +92,11 @@ export function newRequest(work: Workload, wish: Wish = {}): Asked {
 		keyId: tenant.keyId,
 		drafts,
 		idempotency: hasKey
-			? { keyHash: Buffer.from(`key ${name}`), fingerprint: Buffer.from(name) }
+			? {
+					keyHash: Buffer.from(`key ${name}`),
+					fingerprint: Buffer.from(name),
+					olderFingerprint: Buffer.from(name),
+				}
 			: undefined,
 	};
 	return { request, tenant, answered: undefined, tries: 0, untilMs: world.time.now() + 3_600_000 };
