@@ -1,5 +1,5 @@
 /** SQL of the messages' hashes: gathered into entries, read back for proofs and checks. */
-import { type Environment, sql, type Tx } from "#platform/db.ts";
+import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
 
 const waiting = sql(
 	"audit.digests_waiting",
@@ -110,18 +110,20 @@ const ofMessage = sql(
 	"audit.digest_of_message",
 	`select ${memberColumns} from (
 		select * from message_digests where tenant_id = $1 and id > $2 and id < $3 order by id limit $4 offset 0
-	) d where $2 = any (d.message_ids) order by id limit 1`,
+	) d where $2 = any (d.message_ids) and d.environment = $5 order by id limit 1`,
 );
 
 /** The digest that names this message, among the `most` next before the id `until`. */
 export async function digestOfMessage(
 	tx: Tx,
-	tenantId: string,
+	{ tenantId, environment }: Scope,
 	messageId: string,
 	until: string,
 	most: number,
 ): Promise<StoredDigest | undefined> {
-	return (await tx.query<StoredDigest>(ofMessage, [tenantId, messageId, until, most]))[0];
+	return (
+		await tx.query<StoredDigest>(ofMessage, [tenantId, messageId, until, most, environment])
+	)[0];
 }
 
 const lockStatement = sql(

@@ -77,12 +77,14 @@ export function messageProofRoute(parts: MessageProofParts): Route {
 	});
 }
 
-async function prove(parts: MessageProofParts, tx: Tx, { tenantId }: Scope, id: string) {
+async function prove(parts: MessageProofParts, tx: Tx, scope: Scope, id: string) {
+	const { tenantId } = scope;
 	const until = firstIdAt(timeOfId(id) + commitMs);
-	const [digest, [facts]] = await Promise.all([
-		digestOfMessage(tx, tenantId, id, until, commitsMax),
+	const [digest, stored] = await Promise.all([
+		digestOfMessage(tx, scope, id, until, commitsMax),
 		parts.messages.facts(tx, tenantId, [id]),
 	]);
+	const facts = stored.find((one) => one.environment === scope.environment);
 	if (digest === undefined) throw noDigest(facts !== undefined);
 	const at = digest.messageIds.indexOf(id);
 	const leaf = digest.leaves.subarray(at * hashBytes, (at + 1) * hashBytes);

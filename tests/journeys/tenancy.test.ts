@@ -55,8 +55,10 @@ async function own(tenant: Tenant, from: string): Promise<Readonly<Record<string
 	const scheduled_at = new Date(Date.now() + 3_600_000).toISOString();
 	const message = { ...dev.samples.transactional, to: handle, from, scheduled_at };
 	await tenant.live.post("/v1/preferences", { handle, channel: "sms", status: "granted" });
+	const messageId = await make("/v1/sms/messages", message);
 	return {
-		"/v1/sms/messages/:id": await make("/v1/sms/messages", message),
+		"/v1/sms/messages/:id": messageId,
+		"/v1/audit/messages/:id": messageId,
 		"/v1/webhooks/:id": await make("/v1/webhooks", {
 			url: "http://127.0.0.1:9/",
 			events: ["sms.sent"],
@@ -214,8 +216,9 @@ async function sweepForeignIds(): Promise<void> {
 			["A's own test key", a.test],
 		] as const) {
 			const reply = await call(route, as, idOf(route, ofA));
-			// A test key reads no ledger at all.
-			const refused = route.permission === "audit:read" && as !== b.live ? 403 : 404;
+			// A test key reads no ledger at all; a message's proof is of its own environment.
+			const ofLedger = route.permission === "audit:read" && !route.path.includes("/messages/");
+			const refused = ofLedger && as !== b.live ? 403 : 404;
 			assert.equal(reply.status, refused, `${nameOf(route)} by ${who}: ${reply.text}`);
 			assert.ok(!reply.text.includes(String(idOf(route, ofA))));
 		}
@@ -384,6 +387,10 @@ async function fillTables(tenantId: string): Promise<void> {
 		idempotency_keys: [
 			"insert into idempotency_keys values ($1, 'live', $2, $2, 202, null, null, now())",
 			[tenantId, bytes],
+		],
+		message_checks: [
+			"insert into message_checks values ($1, null, null, now()) on conflict do nothing",
+			[tenantId],
 		],
 		contact_epochs: ["insert into contact_epochs values ($1, 1, now())", [tenantId]],
 		contact_keys: [
