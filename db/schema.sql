@@ -823,10 +823,10 @@ create function wx.erase_contact(erasure uuid, index bytea, of_epoch integer, at
 	returns void
 	language plpgsql volatile security definer set search_path=public, wx;
 grant execute on function wx.erase_contact(uuid,bytea,integer,timestamp with time zone) to waxwing_app;
-create function wx.erase_contact(erasure uuid, index bytea, own_index bytea, of_epoch integer, at timestamp with time zone)
+create function wx.erase_person(erasure uuid, index bytea, own_index bytea, of_epoch integer, at timestamp with time zone)
 	returns void
 	language plpgsql volatile security definer set search_path=public, wx;
-grant execute on function wx.erase_contact(uuid,bytea,bytea,integer,timestamp with time zone) to waxwing_app;
+grant execute on function wx.erase_person(uuid,bytea,bytea,integer,timestamp with time zone) to waxwing_app;
 create function wx.erasures_missing(tenants uuid[], ids uuid[])
 	returns TABLE(id uuid)
 	language sql stable security definer set search_path=public, wx;

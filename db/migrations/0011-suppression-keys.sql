@@ -53,9 +53,9 @@ language sql stable security definer set search_path = public, wx as $$
 	where s.ended_at is null and s.suppression_index is null and s.tenant_id > after_tenant order by s.tenant_id limit most
 $$;
 
--- As before, and: the suppression gets its own index, if it had none; and who has revoked all consent is suppressed from now
--- on, because the statement goes and what it said must not. The function without that index stays for processes of the older version.
-create function wx.erase_contact(erasure uuid, index bytea, own_index bytea, of_epoch integer, at timestamptz) returns void
+-- As wx.erase_contact, which it calls, and: the suppression gets its own index, if it had none; and who has revoked all consent is suppressed from now
+-- on, because the statement goes and what it said must not.
+create function wx.erase_person(erasure uuid, index bytea, own_index bytea, of_epoch integer, at timestamptz) returns void
 language plpgsql security definer set search_path = public, wx as $$
 begin
 	if exists (select from contact_erasures where tenant_id = wx.tenant() and id = erasure) then return; end if;
@@ -97,8 +97,8 @@ $$;
 
 revoke execute on function wx.suppression_keys_of(uuid[]), wx.offer_suppression_key(uuid, integer, bytea, timestamptz),
 	wx.suppression_keys_after(uuid, integer, integer), wx.rewrap_suppression_key(uuid, integer, bytea, bytea),
-	wx.tenants_to_reindex(uuid, integer), wx.erase_contact(uuid, bytea, bytea, integer, timestamptz), wx.erasures_open(uuid[], uuid[]) from public;
+	wx.tenants_to_reindex(uuid, integer), wx.erase_person(uuid, bytea, bytea, integer, timestamptz), wx.erasures_open(uuid[], uuid[]) from public;
 grant execute on function wx.suppression_keys_of(uuid[]), wx.offer_suppression_key(uuid, integer, bytea, timestamptz) to waxwing_app, waxwing_worker;
-grant execute on function wx.erase_contact(uuid, bytea, bytea, integer, timestamptz) to waxwing_app;
+grant execute on function wx.erase_person(uuid, bytea, bytea, integer, timestamptz) to waxwing_app;
 grant execute on function wx.suppression_keys_after(uuid, integer, integer), wx.rewrap_suppression_key(uuid, integer, bytea, bytea),
 	wx.tenants_to_reindex(uuid, integer), wx.erasures_open(uuid[], uuid[]) to waxwing_worker;

@@ -72,8 +72,8 @@ export function addTenantKey(tx: Tx, row: TenantKeyRow): void {
 // Erasures --------------------------------------------------------------------------------------------------------
 
 const eraseStatement = sql(
-	"vault.erase_contact",
-	"select wx.erase_contact($1, $2, $3, $4, to_timestamp($5::float8 / 1000))",
+	"vault.erase_person",
+	"select wx.erase_person($1, $2, $3, $4, to_timestamp($5::float8 / 1000))",
 );
 
 export function eraseContact(
