@@ -6,6 +6,7 @@ export {
 	type MessageDigest,
 	messageDigest,
 } from "./batch.ts";
+export { type Cover, createCover } from "./cover.ts";
 export { type EventName, eventTypes, isEventName } from "./events.ts";
 export { type Fork, forkLog, logsToFork } from "./fork.ts";
 export { type Act, createLedger, type Ledger, signerAwayMs, system } from "./ledger.ts";

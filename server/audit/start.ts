@@ -18,12 +18,16 @@ export interface ChoreParts {
 	readonly log: Log;
 	readonly metrics: Metrics;
 	readonly name: string;
+	/** Entries have got their places: there is something to sign. */
+	readonly onPlaced?: () => void;
 }
 
 const sequenceEveryMs = 500;
 const flushEveryMs = 1_000;
 
 export interface LedgerChores {
+	/** Somebody waits for a signature: places what waits now. */
+	hurry(): void;
 	/** Writes what still waits, lets `last` have the last word, and gives everything its place. */
 	stop(last: () => Promise<void>): Promise<void>;
 }
@@ -49,6 +53,7 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 		step: () => refusals.flush(),
 	});
 	return {
+		hurry: () => sequencer.poke(),
 		async stop(last) {
 			await flusher.stop();
 			await refusals.flush().catch(() => undefined);

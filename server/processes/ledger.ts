@@ -2,6 +2,7 @@
 import {
 	type Act,
 	createAuditing,
+	createCover,
 	createLedger,
 	createRefusals,
 	platformLog,
@@ -36,7 +37,6 @@ export async function openLedger(parts: LedgerOpening) {
 	const name = config.ledgerName;
 	const ledger = createLedger(parts);
 	const refusals = createRefusals({ ledger, db, vault, clock });
-	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add });
 	const tell = async (acts: readonly Act[]): Promise<void> => {
 		try {
 			await db.inPlatform((tx) => ledger.record(tx, acts));
@@ -52,11 +52,14 @@ export async function openLedger(parts: LedgerOpening) {
 			data: { migration },
 		})),
 	);
-	const chores = startLedger({ worker, ledger, refusals, clock, log, metrics, name });
 	const { dataDir } = config;
 	const signer = config.ledgerSigner
 		? startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs })
 		: undefined;
+	const onPlaced = (): void => signer?.nudge();
+	const chores = startLedger({ worker, ledger, refusals, clock, log, metrics, name, onPlaced });
+	const { untilSigned } = createCover({ db, clock, hurry: chores.hurry });
+	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add, untilSigned });
 	return {
 		ledger,
 		auditing,
