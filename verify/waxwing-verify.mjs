@@ -6,8 +6,9 @@
  * signed-note, tlog-checkpoint and tlog-proof; docs/guides/verify-the-ledger.md describes them.
  */
 import { createHash, createPublicKey, verify } from "node:crypto";
-import { createReadStream, readFileSync } from "node:fs";
+import { createReadStream, readFileSync, realpathSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 const usage = `waxwing-verify: checks Waxwing's ledger offline.
 
@@ -161,6 +162,7 @@ function checkpointOf(text, { origin, publicKey }) {
 		refuse(dash !== "—" || !name || !signature || more.length > 0, "a signature line is malformed");
 		const bytes = Buffer.from(signature, "base64");
 		if (name !== origin || !bytes.subarray(0, 4).equals(keyId(origin, publicKey.bytes))) continue;
+		refuse(signed, "the checkpoint is signed twice with one key");
 		base64(signature, "the signature");
 		refuse(
 			bytes.length !== 68 || !verify(null, Buffer.from(body), publicKey.key, bytes.subarray(4)),
@@ -344,10 +346,10 @@ function argumentsOf(given) {
 	return { options, files };
 }
 
-async function main(given) {
+/** Does what the arguments say and tells the outcome with `print`; gives the exit status. */
+export async function main(given, print) {
 	const json = given.includes("--json");
-	const say = (answer, sentence) =>
-		process.stdout.write(`${json ? JSON.stringify(answer) : sentence}\n`);
+	const say = (answer, sentence) => print(json ? JSON.stringify(answer) : sentence);
 	try {
 		const { options, files } = argumentsOf(given);
 		const [name, ...rest] = files;
@@ -379,4 +381,5 @@ function describe(name, found) {
 	return `${found.entries} entries, ${found.checkpoints} checkpoints, ${found.details} details (${found.details_gone} gone)`;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+	process.exitCode = await main(process.argv.slice(2), (line) => process.stdout.write(`${line}\n`));
