@@ -6,6 +6,7 @@ export {
 	type MessageDigest,
 	messageDigest,
 } from "./batch.ts";
+export { readWitness, type Witness } from "./cosignature.ts";
 export { type Cover, createCover } from "./cover.ts";
 export { type EventName, eventTypes, isEventName } from "./events.ts";
 export { type Fork, forkLog, logsToFork } from "./fork.ts";
@@ -18,3 +19,4 @@ export { hasCheckpoints } from "./signer-store.ts";
 export { readState, SignerStateError } from "./signer-state.ts";
 export { type LedgerChores, startLedger } from "./start.ts";
 export { platformLog } from "./store.ts";
+export { createWitnessing, type Witnessing } from "./witnessing.ts";

@@ -5,14 +5,18 @@ import {
 	createCover,
 	createLedger,
 	createRefusals,
+	createWitnessing,
 	platformLog,
+	readWitness,
 	startLedger,
 	system,
 } from "#audit/index.ts";
 import type { Clock } from "#platform/clock.ts";
-import type { Config } from "#platform/config.ts";
+import { type Config, ConfigError } from "#platform/config.ts";
+import { createEgress } from "#platform/egress.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
+import { startLoop } from "#platform/loop.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
 import type { Databases } from "./database.ts";
@@ -60,16 +64,56 @@ export async function openLedger(parts: LedgerOpening) {
 	const chores = startLedger({ worker, ledger, refusals, clock, log, metrics, name, onPlaced });
 	const { untilSigned } = createCover({ db, clock, hurry: chores.hurry });
 	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add, untilSigned });
+	const witnesses = startWitnesses(parts);
 	return {
 		ledger,
 		auditing,
 		signer,
 		started: () => tell([{ log: platformLog, event: "platform.started", actor: system }]),
 		async stop(): Promise<void> {
+			await witnesses.stop();
 			await chores.stop(() =>
 				tell([{ log: platformLog, event: "platform.stopped", actor: system }]),
 			);
 			await signer?.stop();
+		},
+	};
+}
+
+const witnessEveryMs = 1_000;
+const witnessTimeoutMs = 5_000;
+
+/** Checkpoints go to the witnesses from the process that has the signer. */
+function startWitnesses({ config, databases, clock, log, metrics }: LedgerOpening) {
+	const witnesses = config.ledgerWitnesses.map((text) => {
+		const witness = readWitness(text);
+		if (witness !== undefined) return witness;
+		throw new ConfigError(
+			`WAXWING_LEDGER_WITNESSES holds "${text}"; a witness is URL=NAME+ID+BASE64, the key as the witness shows it.`,
+		);
+	});
+	if (witnesses.length === 0 || !config.ledgerSigner) return { stop: async () => undefined };
+	const egress = createEgress({
+		allow: config.ledgerWitnessNetworks,
+		clock,
+		totalTimeoutMs: witnessTimeoutMs,
+	});
+	const ending = new AbortController();
+	const { step } = createWitnessing({
+		signal: ending.signal,
+		db: databases.worker,
+		egress,
+		clock,
+		log,
+		metrics,
+		witnesses,
+	});
+	const loop = startLoop({ log, name: "ledger.witnesses", everyMs: witnessEveryMs, step });
+	return {
+		async stop(): Promise<void> {
+			ending.abort();
+			await loop.stop();
+			egress.close();
 		},
 	};
 }

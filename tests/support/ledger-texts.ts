@@ -44,8 +44,9 @@ export function entryAt(n: number): { readonly entry: Buffer; readonly detail: B
 	return { entry, detail };
 }
 
-export function makeLog(size: number) {
-	const rows = Array.from({ length: size }, (_, n) => entryAt(n));
+/** A log of so many entries; `rowAt` makes another history. */
+export function makeLog(size: number, rowAt = entryAt) {
+	const rows = Array.from({ length: size }, (_, n) => rowAt(n));
 	const made: Node[] = [];
 	const leaves = rows.map(({ entry }) => leafHash(entry));
 	append(emptyEdge, leaves, made);
