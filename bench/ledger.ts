@@ -154,6 +154,8 @@ async function run(): Promise<void> {
 /** Ten seconds of acts, with sequencer and signer at their usual pace: from commit to the checkpoint that covers it. */
 async function mergeDelays(): Promise<{ p50: number; p99: number; max: number }> {
 	const refusals = createRefusals({ ledger, db: app, vault, clock });
+	// As in the product: the signer looks when it is told, and twice a second.
+	let look = (): void => undefined;
 	const chores = startLedger({
 		worker,
 		ledger,
@@ -163,10 +165,15 @@ async function mergeDelays(): Promise<{ p50: number; p99: number; max: number }>
 		metrics: createMetrics(),
 		name,
 		messages: messageReader,
+		onPlaced: () => look(),
 	});
 	let signing = true;
 	const signed = (async () => {
-		for (; signing; await pause(500)) while (await signer.step());
+		while (signing) {
+			while (await signer.step());
+			const told = new Promise<void>((resolve) => void (look = resolve));
+			await Promise.race([told, pause(500)]);
+		}
 	})();
 	const committed: number[] = [];
 	const seen: { size: number; at: number }[] = [];

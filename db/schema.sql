@@ -263,6 +263,30 @@ grant insert, select on ledger_checkpoints to waxwing_signer;
 grant select on ledger_checkpoints to waxwing_worker;
 grant update (noted) on ledger_checkpoints to waxwing_worker;
 
+create table ledger_cosignatures (
+	tenant_id uuid not null,
+	epoch integer not null,
+	size bigint not null,
+	witness text not null,
+	line text not null,
+	cosigned_at timestamp with time zone not null,
+	constraint ledger_cosignatures_pkey PRIMARY KEY (tenant_id, epoch, witness, size),
+	constraint ledger_cosignatures_line_check CHECK (((length(line) >= 10) AND (length(line) <= 512))),
+	constraint ledger_cosignatures_size_check CHECK ((size > 0)),
+	constraint ledger_cosignatures_witness_check CHECK (((length(witness) >= 3) AND (length(witness) <= 240)))
+);
+CREATE INDEX ledger_cosignatures_by_size ON public.ledger_cosignatures USING btree (tenant_id, epoch, size);
+alter table ledger_cosignatures enable row level security;
+alter table ledger_cosignatures force row level security;
+CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_cosignatures FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
+CREATE TRIGGER no_update BEFORE UPDATE ON public.ledger_cosignatures FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
+create policy batch_of_tenants on ledger_cosignatures for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on ledger_cosignatures for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on ledger_cosignatures for all to waxwing_owner using true with check true;
+grant select on ledger_cosignatures to waxwing_app;
+grant insert, select on ledger_cosignatures to waxwing_worker;
+
 create table ledger_entries (
 	tenant_id uuid not null,
 	id uuid not null,
@@ -786,6 +810,10 @@ create function wx.add_tenant_key(which uuid, new_epoch integer, new_wrapped byt
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.add_tenant_key(uuid,integer,bytea,timestamp with time zone) to waxwing_worker;
+create function wx.checkpoints_to_cosign(by_witness text, behind uuid, most integer)
+	returns TABLE(tenant_id uuid, epoch integer, size bigint, seen bigint)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.checkpoints_to_cosign(text,uuid,integer) to waxwing_worker;
 create function wx.checkpoints_to_note(most integer)
 	returns TABLE(tenant_id uuid, epoch integer, size bigint, root bytea)
 	language sql stable security definer set search_path=public, wx;

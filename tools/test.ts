@@ -74,11 +74,19 @@ function filesFor(args: readonly string[]): string[] {
 		.sort();
 }
 
+/** Of a file; the long forms of fault tests take their time. */
+const timeoutMs = Number(process.env["WAXWING_TEST_TIMEOUT_MS"] ?? 300_000);
+
 const exitCode = await withServer(async (server) => {
 	await makeTemplate(server);
 	const runner = spawn(
 		process.execPath,
-		["--test", "--test-concurrency=2", "--test-timeout=300000", ...filesFor(process.argv.slice(2))],
+		[
+			"--test",
+			"--test-concurrency=2",
+			`--test-timeout=${timeoutMs}`,
+			...filesFor(process.argv.slice(2)),
+		],
 		{
 			stdio: "inherit",
 			env: { ...process.env, WAXWING_TEST_SERVER: JSON.stringify(server) },

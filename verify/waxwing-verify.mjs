@@ -6,8 +6,9 @@
  * signed-note, tlog-checkpoint and tlog-proof; docs/guides/verify-the-ledger.md describes them.
  */
 import { createHash, createPublicKey, verify } from "node:crypto";
-import { createReadStream, readFileSync } from "node:fs";
+import { createReadStream, readFileSync, realpathSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 const usage = `waxwing-verify: checks Waxwing's ledger offline.
 
@@ -20,6 +21,9 @@ const usage = `waxwing-verify: checks Waxwing's ledger offline.
   ORIGIN    the log, for example example.com/audit/ten_01k…/e1
   KEY       the signer's key: ORIGIN+ID+BASE64 as the API shows it, or 64 hexadecimal digits
   --newest  a checkpoint you kept: the export must reach it and agree with it
+  --witness KEY      a witness's key, NAME+ID+BASE64; may be given again. The checkpoint must be co-signed: of a full
+                     export some checkpoint, of two checkpoints the new one
+  --witnesses COUNT  how many of them must have co-signed; all unless told
   --json    answer in JSON
 
 Exit status: 0 verified, 1 not verified, 2 it could not be tried.`;
@@ -138,9 +142,12 @@ function publicKeyOf(given, origin) {
 		bytes = typed.subarray(1);
 		if (keyId(origin, bytes).toString("hex") !== id) throw new Misuse("--key has a wrong id");
 	}
+	return { bytes, key: edKey(bytes) };
+}
+
+function edKey(bytes) {
 	const prefix = Buffer.from("302a300506032b6570032100", "hex");
-	const key = createPublicKey({ key: Buffer.concat([prefix, bytes]), format: "der", type: "spki" });
-	return { bytes, key };
+	return createPublicKey({ key: Buffer.concat([prefix, bytes]), format: "der", type: "spki" });
 }
 
 function keyId(name, publicKey) {
@@ -163,6 +170,7 @@ function checkpointOf(text, { origin, publicKey }) {
 		refuse(dash !== "—" || !name || !signature || more.length > 0, "a signature line is malformed");
 		const bytes = Buffer.from(signature, "base64");
 		if (name !== origin || !bytes.subarray(0, 4).equals(keyId(origin, publicKey.bytes))) continue;
+		refuse(signed, "the checkpoint is signed twice with one key");
 		base64(signature, "the signature");
 		refuse(
 			bytes.length !== 68 || !verify(null, Buffer.from(body), publicKey.key, bytes.subarray(4)),
@@ -172,6 +180,54 @@ function checkpointOf(text, { origin, publicKey }) {
 	}
 	refuse(!signed, "the checkpoint is not signed with the pinned key");
 	return { size: number(lines[1], "the size"), root: hash(lines[2], "the root") };
+}
+
+/** A witness's name and key: C2SP tlog-cosignature, Ed25519. */
+function witnessOf(given) {
+	const [, name, id, text] = /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$/.exec(given) ?? [];
+	const typed = Buffer.from(text ?? "", "base64");
+	if (typed.length !== 33 || typed[0] !== 4) throw new Misuse("--witness is not a witness's key");
+	const key = edKey(typed.subarray(1));
+	const expected = createHash("sha256").update(`${name}\n`).update(typed).digest().subarray(0, 4);
+	if (expected.toString("hex") !== id) throw new Misuse("--witness has a wrong id");
+	return { name, id: expected, key };
+}
+
+/** How many of the pinned witnesses have co-signed the checkpoint; a line of theirs that does not verify is refused. */
+function cosignersOf(text, witnesses) {
+	const end = text.lastIndexOf("\n\n");
+	const body = text.slice(0, end + 1);
+	const lines = text
+		.slice(end + 2, -1)
+		.split("\n")
+		.map((line) => line.split(" "));
+	return witnesses.filter(({ name, id, key }) => {
+		const line = lines.find(
+			([, signer, given]) =>
+				signer === name && Buffer.from(given, "base64").subarray(0, 4).equals(id),
+		);
+		if (line === undefined) return false;
+		const bytes = base64(line[2], "a cosignature");
+		refuse(bytes.length !== 76, `the cosignature of ${name} is malformed`);
+		const time = bytes.readBigUInt64BE(4);
+		const message = Buffer.from(`cosignature/v1\ntime ${time}\n${body}`);
+		refuse(
+			!verify(null, message, key, bytes.subarray(12)),
+			`the cosignature of ${name} is not valid`,
+		);
+		return true;
+	}).length;
+}
+
+function isWitnessed(text, { witnesses, needed }) {
+	return cosignersOf(text, witnesses) >= needed;
+}
+
+function requireWitnesses(text, pinned) {
+	refuse(
+		!isWitnessed(text, pinned),
+		`fewer than ${pinned.needed} of the witnesses have co-signed the checkpoint`,
+	);
 }
 
 /** The entry's facts; refuses what is no entry of this log. */
@@ -225,7 +281,9 @@ function provenEntry(text, pinned) {
 	refuse(!lines[0]?.startsWith("index "), "the proof has no index");
 	const index = number(lines.shift().slice(6), "the index");
 	const path = lines.map((line) => hash(line, "a line of the path"));
-	const checkpoint = checkpointOf(text.slice(cut + 2), pinned);
+	const note = text.slice(cut + 2);
+	const checkpoint = checkpointOf(note, pinned);
+	requireWitnesses(note, pinned);
 	const bytes = base64(extra, "the entry");
 	refuse(index >= checkpoint.size, "the index is beyond the checkpoint");
 	const root = rootFromPath(index, checkpoint.size, leafOf(bytes), path);
@@ -329,7 +387,9 @@ function verifyCertificate([file], pinned) {
 
 function verifyConsistency([oldFile, newFile, proofFile], pinned) {
 	const old = checkpointOf(read(oldFile, "checkpoint"), pinned);
-	const now = checkpointOf(read(newFile, "checkpoint"), pinned);
+	const newNote = read(newFile, "checkpoint");
+	const now = checkpointOf(newNote, pinned);
+	requireWitnesses(newNote, pinned);
 	const given = read(proofFile, "proof");
 	const list = typeof given === "string" ? given.split("\n").filter((line) => line !== "") : given;
 	refuse(!Array.isArray(list), "there is no proof");
@@ -346,11 +406,20 @@ function verifyConsistency([oldFile, newFile, proofFile], pinned) {
 	return { from: old.size, to: now.size };
 }
 
+/** The pinned witnesses, each once, and how many of them are needed. */
+function witnessesOf({ witness, witnesses: count }) {
+	const witnesses = [...new Set(witness)].map(witnessOf);
+	const needed = count === undefined ? witnesses.length : Number(count);
+	if (!/^[1-9][0-9]{0,2}$/.test(count ?? "1") || needed > witnesses.length)
+		throw new Misuse("--witnesses is a number from 1 to that of the --witness given");
+	return { witnesses, needed };
+}
+
 async function verifyFull([file], pinned, newestFile) {
-	const newest =
-		newestFile === undefined ? undefined : checkpointOf(read(newestFile, "checkpoint"), pinned);
+	const newestNote = newestFile === undefined ? undefined : read(newestFile, "checkpoint");
+	const newest = newestFile === undefined ? undefined : checkpointOf(newestNote, pinned);
 	const tree = new Tree();
-	const result = { entries: 0, checkpoints: 0, details: 0, details_gone: 0 };
+	const result = { entries: 0, checkpoints: 0, details: 0, details_gone: 0, witnessed: 0 };
 	let reached = -1;
 	const compare = (checkpoint, what) => {
 		const same = tree.root().equals(checkpoint.root);
@@ -358,9 +427,12 @@ async function verifyFull([file], pinned, newestFile) {
 	};
 	const page = (text) => {
 		const { entries, checkpoints } = pageOf(text);
-		const signed = new Map(
-			checkpoints.map((one) => checkpointOf(one, pinned)).map((one) => [one.size, one]),
-		);
+		const signed = new Map();
+		for (const note of checkpoints) {
+			const checkpoint = checkpointOf(note, pinned);
+			signed.set(checkpoint.size, checkpoint);
+			if (isWitnessed(note, pinned)) result.witnessed = Math.max(result.witnessed, checkpoint.size);
+		}
 		result.checkpoints += checkpoints.length;
 		for (const one of entries) {
 			refuse(
@@ -391,6 +463,13 @@ async function verifyFull([file], pinned, newestFile) {
 	refuse(tree.size === 0, "the export holds no entry");
 	refuse(reached !== tree.size, "the export does not end at a checkpoint");
 	refuse(newest !== undefined && newest.size > tree.size, "the export ends before --newest");
+	if (newest !== undefined && isWitnessed(newestNote, pinned))
+		result.witnessed = Math.max(result.witnessed, newest.size);
+	refuse(
+		pinned.needed > 0 && result.witnessed === 0,
+		`no checkpoint of the export is co-signed by ${pinned.needed} of the witnesses`,
+	);
+	if (pinned.needed === 0) delete result.witnessed;
 	result.entries = tree.size;
 	return { ...result, root: tree.root().toString("base64") };
 }
@@ -433,24 +512,25 @@ const commands = {
 };
 
 function argumentsOf(given) {
-	const options = {};
+	const options = { witness: [] };
 	const files = [];
 	for (let i = 0; i < given.length; i++) {
 		const name = given[i];
 		if (name === "--json") options.json = true;
-		else if (["--origin", "--key", "--newest"].includes(name)) {
+		else if (["--origin", "--key", "--newest", "--witness", "--witnesses"].includes(name)) {
 			if (given[i + 1] === undefined) throw new Misuse(`${name} needs a value`);
-			options[name.slice(2)] = given[++i];
+			if (name === "--witness") options.witness.push(given[++i]);
+			else options[name.slice(2)] = given[++i];
 		} else if (name.startsWith("--")) throw new Misuse(`${name} is not known`);
 		else files.push(name);
 	}
 	return { options, files };
 }
 
-async function main(given) {
+/** Does what the arguments say and tells the outcome with `print`; gives the exit status. */
+export async function main(given, print) {
 	const json = given.includes("--json");
-	const say = (answer, sentence) =>
-		process.stdout.write(`${json ? JSON.stringify(answer) : sentence}\n`);
+	const say = (answer, sentence) => print(json ? JSON.stringify(answer) : sentence);
 	try {
 		const { options, files } = argumentsOf(given);
 		const [name, ...rest] = files;
@@ -458,7 +538,11 @@ async function main(given) {
 		if (command === undefined || rest.length !== command.files) throw new Misuse(usage);
 		if (!options.origin || !options.key)
 			throw new Misuse("--origin and --key are needed: they are what is trusted");
-		const pinned = { origin: options.origin, publicKey: publicKeyOf(options.key, options.origin) };
+		const pinned = {
+			origin: options.origin,
+			publicKey: publicKeyOf(options.key, options.origin),
+			...witnessesOf(options),
+		};
 		const found = await command.run(rest, pinned, options.newest);
 		say({ verified: true, command: name, ...found }, `verified: ${describe(name, found)}`);
 		return 0;
@@ -485,7 +569,10 @@ function describe(name, found) {
 	if (name === "certificate")
 		return `erasure ${found.certificate.id} (${found.certificate.status}): entry ${found.index} of ${found.size}: ${found.entry.time}`;
 	if (name === "consistency") return `${found.to} entries continue ${found.from}`;
-	return `${found.entries} entries, ${found.checkpoints} checkpoints, ${found.details} details (${found.details_gone} gone)`;
+	const witnessed =
+		found.witnessed === undefined ? "" : `; ${found.witnessed} entries are witnessed`;
+	return `${found.entries} entries, ${found.checkpoints} checkpoints, ${found.details} details (${found.details_gone} gone)${witnessed}`;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+	process.exitCode = await main(process.argv.slice(2), (line) => process.stdout.write(`${line}\n`));

@@ -17,23 +17,26 @@ export interface AuditingParts {
 	readonly db: Pick<Database, "inPlatform">;
 	readonly vault: Pick<Vault, "warm">;
 	readonly refused: Auditing["refused"];
+	/** Resolves when a signed checkpoint covers this entry. @throws Fault `audit_unavailable` when none does soon. */
+	readonly untilSigned: (log: string, entryId: string) => Promise<void>;
 }
 
-export function createAuditing({ ledger, db, vault, refused }: AuditingParts): Auditing {
+export function createAuditing(parts: AuditingParts): Auditing {
+	const { vault, refused } = parts;
 	return {
 		refused,
 		async begin({ audited, operationId }, caller, requestId) {
 			if (audited === false || !isEventName(audited))
 				throw new Error(`${operationId} is audited as ${audited}, which is no event type`);
 			if (caller.tenantId !== "") await vault.warm([caller.tenantId]);
-			return auditOf({ ledger, db }, audited, caller, requestId);
+			return auditOf(parts, audited, caller, requestId);
 		},
 	};
 }
 
 /** A recorder for one call. The caller's keys must be warm. */
 export function auditOf(
-	{ ledger, db }: Pick<AuditingParts, "ledger" | "db">,
+	{ ledger, db, untilSigned }: Pick<AuditingParts, "ledger" | "db" | "untilSigned">,
 	event: EventName,
 	caller: Caller,
 	requestId: string,
@@ -48,8 +51,10 @@ export function auditOf(
 		...(targets === undefined ? {} : { targets }),
 		...(detail === undefined ? {} : { detail }),
 	});
+	const critical = (eventTypes[event] as EventType).critical === true;
 	let recorded = false;
 	return {
+		critical,
 		get recorded() {
 			return recorded;
 		},
@@ -60,14 +65,19 @@ export function auditOf(
 			await ledger.record(tx, tenantId === own.log ? [own] : [own, { ...told, log: tenantId }]);
 			recorded = true;
 		},
-		note: (outcome) => db.inPlatform((tx) => noteAlone(tx, ledger, act(outcome, {}))),
+		async note(outcome) {
+			const noted = act(outcome, {});
+			const id = await db.inPlatform((tx) => noteAlone(tx, ledger, noted));
+			if (critical && outcome === "intent") await untilSigned(noted.log, id);
+		},
 	};
 }
 
 /** A transaction for one entry, in the scope of its log. */
-async function noteAlone(tx: Tx, ledger: Ledger, act: Act): Promise<void> {
+async function noteAlone(tx: Tx, ledger: Ledger, act: Act): Promise<string> {
 	if (act.log !== platformLog) tx.enter({ tenantId: act.log, environment: "live" });
-	await ledger.record(tx, [act]);
+	const [id = ""] = await ledger.record(tx, [act]);
+	return id;
 }
 
 function logOf(event: EventName, caller: Caller): string {
@@ -85,6 +95,7 @@ export function actorOf(caller: Caller): Actor {
 export function systemAudit(ledger: Ledger, event: EventName, tenantId = ""): CallAudit {
 	let recorded = false;
 	return {
+		critical: false,
 		get recorded() {
 			return recorded;
 		},

@@ -1,7 +1,8 @@
 /**
  * The closed catalogue of what the ledger records. An entry's `action` is one of these; tests/golden lists
- * them. `privileged` acts stop when the signer has been away too long; `data` names the facts, besides ids and
- * outcome, that stand in the clear in the entry: counts, hashes and names of ours, never what a caller wrote.
+ * them. `privileged` acts stop when the signer has been away too long; `critical` ones, which nothing can undo, begin
+ * only under a signed checkpoint; `data` names the facts, besides ids and outcome, that stand in the clear in the
+ * entry: counts, hashes and names of ours, never what a caller wrote.
  */
 
 export interface EventType {
@@ -9,6 +10,8 @@ export interface EventType {
 	readonly log: "tenant" | "platform";
 	/** Refused, besides when the entry cannot be written, when no checkpoint was signed for ten minutes. */
 	readonly privileged: boolean;
+	/** Announced by an entry `intent`; it begins when a signed checkpoint covers that entry, or not at all. */
+	readonly critical?: true;
 	readonly says: string;
 	readonly data: Readonly<Record<string, DataKind>>;
 }
@@ -26,6 +29,11 @@ function privileged(says: string): EventType {
 	return { log: "tenant", privileged: true, says, data: none };
 }
 
+/** What nothing can undo: a key destroyed, what was read out and given away. */
+function critical(type: EventType) {
+	return { ...type, critical: true } as const;
+}
+
 function operator(says: string): EventType {
 	return { log: "platform", privileged: true, says, data: none };
 }
@@ -37,13 +45,13 @@ function system(says: string, data: EventType["data"] = none): EventType {
 export const eventTypes = {
 	"api_key.created": privileged("An API key was created."),
 	"api_key.revoked": privileged("An API key was revoked."),
-	"ledger.exported": privileged("Entries of the ledger were exported."),
+	"ledger.exported": critical(privileged("Entries of the ledger were exported.")),
 	"permission.denied": tenant("A key asked for what it may not do.", { route: "name" }),
 	"sender.registered": tenant("A sender identity was registered."),
 	"sender.deleted": tenant("A sender identity was deleted."),
 	"settings.changed": tenant("The tenant's settings were changed."),
 	"consent.recorded": tenant("A statement of consent was recorded."),
-	"contact.erased": privileged("A person's key was destroyed."),
+	"contact.erased": critical(privileged("A person's key was destroyed.")),
 	"suppression.added": tenant("A person was suppressed."),
 	"suppression.ended": tenant("A suppression was ended."),
 	"webhook.created": tenant("A webhook endpoint was created."),
@@ -69,8 +77,8 @@ export const eventTypes = {
 	"carrier_routes.read": operator("The carrier routes were read."),
 	"keys.read": operator("The state of the keys was read."),
 	"keys.rotation_asked": operator("The rotation of a key was asked for."),
-	"keys.destruction_asked": operator("The destruction of a root key was asked for."),
-	"platform_ledger.exported": operator("Entries of the platform's log were exported."),
+	"keys.destruction_asked": critical(operator("The destruction of a root key was asked for.")),
+	"platform_ledger.exported": critical(operator("Entries of the platform's log were exported.")),
 	"authentication.failed": system("A caller could not prove who it is.", {
 		why: "name",
 		source: "hex",

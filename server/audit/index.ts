@@ -1,4 +1,6 @@
 export { auditOf, createAuditing, systemAudit } from "./auditing.ts";
+export { readWitness, type Witness } from "./cosignature.ts";
+export { type Cover, createCover } from "./cover.ts";
 export { type EventName, eventTypes, isEventName } from "./events.ts";
 export { type Fork, forkLog, logsToFork } from "./fork.ts";
 export { type Act, createLedger, type Ledger, signerAwayMs, system } from "./ledger.ts";
@@ -16,3 +18,4 @@ export { readState, SignerStateError } from "./signer-state.ts";
 export { type LedgerChores, startLedger } from "./start.ts";
 export { platformLog } from "./store.ts";
 export { wideRoot } from "./wide-tree.ts";
+export { createWitnessing, type Witnessing } from "./witnessing.ts";

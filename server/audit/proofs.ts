@@ -12,6 +12,7 @@ import {
 	type StoredCheckpoint,
 	type StoredEntry,
 } from "./store.ts";
+import { bestCosignedSize, withCosignatures } from "./witness-store.ts";
 import {
 	consistencySteps,
 	inclusionSteps,
@@ -20,14 +21,19 @@ import {
 	stepHash,
 } from "./tree.ts";
 
-/** The tlog-proof of an entry under the newest checkpoint of its epoch. @throws Fault `proof_pending` */
+/**
+ * The tlog-proof of an entry under the checkpoint of its epoch that most witnesses co-signed, or the newest. @throws Fault
+ * `proof_pending`
+ */
 export async function proveEntry(
 	tx: Tx,
 	tenantId: string,
 	{ entry, epoch, leaf_index: index }: StoredEntry,
 ): Promise<{ readonly proof: string; readonly checkpoint: StoredCheckpoint }> {
 	if (epoch === null || index === null) throw Fault.of("proof_pending", { retryAfterSeconds: 2 });
-	const checkpoint = await findCheckpoint(tx, tenantId, epoch);
+	const cosigned = await bestCosignedSize(tx, tenantId, epoch, index);
+	const found = await findCheckpoint(tx, tenantId, epoch, cosigned);
+	const [checkpoint] = await withCosignatures(tx, tenantId, found === undefined ? [] : [found]);
 	if (checkpoint === undefined || checkpoint.size <= index)
 		throw Fault.of("proof_pending", { retryAfterSeconds: 2 });
 	const steps = inclusionSteps(index, checkpoint.size);

@@ -24,6 +24,7 @@ import {
 	listEntries,
 	platformLog,
 } from "./store.ts";
+import { withCosignatures } from "./witness-store.ts";
 
 export interface LedgerRouteParts {
 	readonly db: Database;
@@ -201,7 +202,9 @@ function checkpoints(door: Door): Route {
 			const log = door.logOf(call);
 			const { limit = 20, starting_after } = call.query;
 			const before = shapes.readCursor(starting_after);
-			const rows = await inLog(door, log, (tx) => listCheckpoints(tx, log, before, limit + 1));
+			const rows = await inLog(door, log, async (tx) =>
+				withCosignatures(tx, log, await listCheckpoints(tx, log, before, limit + 1)),
+			);
 			const shown = rows.slice(0, limit);
 			const data = shown.map((row) => shapes.showCheckpoint(ledgerName, log, row));
 			const cursors = {
@@ -242,16 +245,18 @@ function consistency(door: Door): Route {
 			const { from, to, epoch = 1 } = call.query;
 			if (from > to)
 				throw Fault.parameter("query.from", "query.from must not be greater than query.to");
-			const [old, now, proof] = await inLog(door, log, async (tx) => {
+			const [notes, now, proof] = await inLog(door, log, async (tx) => {
 				const ends = [
 					await findCheckpoint(tx, log, epoch, from),
 					await findCheckpoint(tx, log, epoch, to),
 				] as const;
 				if (ends[0] === undefined || ends[1] === undefined) throw Fault.of("not_found");
-				return [ends[0], ends[1], await proveConsistency(tx, log, epoch, from, to)] as const;
+				const shown = await withCosignatures(tx, log, [ends[0], ends[1]]);
+				const notes = shown.map((one) => one.checkpoint);
+				return [notes, ends[1], await proveConsistency(tx, log, epoch, from, to)] as const;
 			});
 			const { origin, verifier_key } = shapes.showCheckpoint(ledgerName, log, now);
-			const checkpoints = { old_checkpoint: old.checkpoint, new_checkpoint: now.checkpoint };
+			const checkpoints = { old_checkpoint: notes[0] ?? "", new_checkpoint: notes[1] ?? "" };
 			const hashes = proof.map((hash) => hash.toString("base64"));
 			return { status: 200, body: { origin, verifier_key, ...checkpoints, proof: hashes } };
 		},
@@ -289,10 +294,11 @@ function exporting(door: Door): Route {
 			const body = await inLog(door, log, async (tx) => {
 				const newest = await findCheckpoint(tx, log, epoch);
 				const end = Math.min(from + limit, newest?.size ?? 0);
-				const [rows, signed] = await Promise.all([
+				const [rows, bare] = await Promise.all([
 					entriesInOrder(tx, log, epoch, from, end),
 					checkpointsOf(tx, log, epoch, from, end, exportMax),
 				]);
+				const signed = await withCosignatures(tx, log, bare);
 				return {
 					origin: shapes.originOfLog(ledgerName, log, epoch),
 					from,

@@ -64,7 +64,9 @@ const edges = sql(
 	"audit.edges",
 	`select n.tenant_id as "tenantId", n.epoch, n.level, n.position, n.hash
 	from unnest($1::uuid[], $2::integer[], $3::smallint[], $4::bigint[]) as w (tenant_id, epoch, level, position)
-	join ledger_nodes n on n.tenant_id = w.tenant_id and n.epoch = w.epoch and n.level = w.level and n.position = w.position`,
+	cross join lateral (
+		select * from ledger_nodes n where n.tenant_id = w.tenant_id and n.epoch = w.epoch and n.level = w.level and n.position = w.position offset 0
+	) n`,
 );
 
 export function readEdges(
@@ -79,15 +81,13 @@ export function readEdges(
 	]);
 }
 
-// By the row's own place, each looked up once: a plan made while the table was small would compare all with all. Nobody
-// else moves these rows: the sequencer is alone, and triggers hold the others off.
+// No join: however small the planner believes the table to be, the worst it can do is to go through it once. Joined with
+// the list, it went through the list for each entry that waited. Ids are random, so the id alone finds its place.
 const place = sql(
 	"audit.place",
-	`update ledger_entries e set epoch = p.epoch, leaf_index = p.leaf_index
-	from (
-		select p.epoch, p.leaf_index, w.at from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[]) as p (tenant_id, id, epoch, leaf_index)
-		cross join lateral (select ctid as at from ledger_entries w where w.tenant_id = p.tenant_id and w.id = p.id offset 0) w offset 0
-	) p where e.ctid = p.at and e.leaf_index is null returning 1 as placed`,
+	`update ledger_entries e set epoch = ($3::integer[])[array_position($2::uuid[], e.id)],
+		leaf_index = ($4::bigint[])[array_position($2::uuid[], e.id)]
+	where e.tenant_id = any ($1::uuid[]) and e.id = any ($2::uuid[]) and e.leaf_index is null returning 1 as placed`,
 );
 
 export interface Placed extends LogName {
@@ -98,7 +98,7 @@ export interface Placed extends LogName {
 /** Returns how many were placed: all, or something is wrong. */
 export async function placeEntries(tx: Tx, placed: readonly Placed[]): Promise<number> {
 	const rows = await tx.query(place, [
-		placed.map((one) => one.tenantId),
+		[...new Set(placed.map((one) => one.tenantId))],
 		placed.map((one) => one.id),
 		placed.map((one) => one.epoch),
 		placed.map((one) => one.index),

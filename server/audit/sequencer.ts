@@ -33,6 +33,8 @@ export interface SequencerParts {
 	readonly log: Log;
 	/** First part of every origin. */
 	readonly name: string;
+	/** Entries have got their places: there is something to sign. */
+	readonly onPlaced?: () => void;
 }
 
 const logsMax = 64;
@@ -40,13 +42,13 @@ const entriesMax = 500;
 const notesMax = 200;
 
 /** One step. True when there may be more to do at once. */
-export function sequence(parts: SequencerParts): Promise<boolean> {
-	return parts.db.inPlatform(async (tx) => {
-		if (!(await lockSequence(tx))) return false;
-		const noted = await noteCheckpoints(parts, tx);
-		const placed = await placeWaiting(parts, tx);
-		return noted === notesMax || placed === entriesMax;
+export async function sequence(parts: SequencerParts): Promise<boolean> {
+	const { noted, placed } = await parts.db.inPlatform(async (tx) => {
+		if (!(await lockSequence(tx))) return { noted: 0, placed: 0 };
+		return { noted: await noteCheckpoints(parts, tx), placed: await placeWaiting(parts, tx) };
 	});
+	if (placed > 0) parts.onPlaced?.();
+	return noted === notesMax || placed === entriesMax;
 }
 
 /** The log of logs: whoever takes a tenant's log back to an earlier state contradicts the platform's. */

@@ -24,6 +24,8 @@ export interface ChoreParts {
 	readonly metrics: Metrics;
 	readonly name: string;
 	readonly messages: MessageReader;
+	/** Entries have got their places: there is something to sign. */
+	readonly onPlaced?: () => void;
 }
 
 const sequenceEveryMs = 500;
@@ -41,6 +43,8 @@ const lastFlushAgainMs = 500;
 type FlushParts = Pick<ChoreParts, "refusals" | "clock" | "log">;
 
 export interface LedgerChores {
+	/** Somebody waits for a signature: places what waits now. */
+	hurry(): void;
 	/** Writes what still waits, lets `last` have the last word, and gives everything its place. */
 	stop(last: () => Promise<void>): Promise<void>;
 }
@@ -73,6 +77,7 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 	});
 	const checker = startChecker(parts);
 	return {
+		hurry: () => sequencer.poke(),
 		async stop(last) {
 			await Promise.all([flusher.stop(), folder.stop(), checker.stop()]);
 			await flushAtLast(parts);

@@ -38,6 +38,19 @@ export async function unsignedSince(tx: Tx): Promise<number | undefined> {
 	return row?.since?.getTime();
 }
 
+const signed = sql(
+	"audit.is_signed",
+	`select exists (
+		select from ledger_entries e join ledger_checkpoints c on c.tenant_id = e.tenant_id and c.epoch = e.epoch and c.size > e.leaf_index
+		where e.tenant_id = $1 and e.id = $2
+	) as signed`,
+);
+
+/** Whether a signed checkpoint covers this entry. */
+export async function isSigned(tx: Tx, tenantId: string, id: string): Promise<boolean> {
+	return (await tx.query<{ signed: boolean }>(signed, [tenantId, id]))[0]?.signed === true;
+}
+
 export interface StoredEntry {
 	readonly id: string;
 	readonly entry: Buffer;

@@ -142,6 +142,16 @@ export const settings = {
 		fallback: "waxwing.local",
 		says: "First part of the names (origins) of the ledger's logs, for example the host's name. Set it before the first start and never change it: verifiers pin it.",
 	},
+	WAXWING_LEDGER_WITNESSES: {
+		kind: "list",
+		fallback: "",
+		says: "Witnesses that co-sign the ledger's checkpoints: URL=KEY with commas between, KEY as the witness shows it (NAME+ID+BASE64).",
+	},
+	WAXWING_LEDGER_WITNESS_NETWORKS: {
+		kind: "list",
+		fallback: "",
+		says: "CIDR list of private networks in which witnesses may be.",
+	},
 	WAXWING_UNKNOWN_RECONCILE_SECONDS: {
 		kind: "count",
 		fallback: "30",
@@ -169,6 +179,8 @@ export interface Config {
 	readonly defaultCountries: readonly string[];
 	readonly ledgerName: string;
 	readonly ledgerSigner: boolean;
+	readonly ledgerWitnesses: readonly string[];
+	readonly ledgerWitnessNetworks: readonly string[];
 	readonly unknownReconcileMs: number;
 	readonly noFsync: boolean;
 }
@@ -227,6 +239,8 @@ export function readConfig(environment: Environment = process.env): Config {
 		defaultCountries: list(text("WAXWING_DEFAULT_COUNTRY_ALLOW")),
 		ledgerSigner:
 			oneOf("WAXWING_LEDGER_SIGNER", text("WAXWING_LEDGER_SIGNER"), ["true", "false"]) === "true",
+		ledgerWitnesses: list(text("WAXWING_LEDGER_WITNESSES")),
+		ledgerWitnessNetworks: list(text("WAXWING_LEDGER_WITNESS_NETWORKS")),
 		ledgerName: pattern(
 			"WAXWING_LEDGER_NAME",
 			text("WAXWING_LEDGER_NAME"),

@@ -1,7 +1,8 @@
 /**
  * What a route's `audited` means, enforced: what changes something records it in the transaction of the act and
- * did so when it answers; what reads leaves an intent before anything is read and an outcome after. Who could
- * not prove itself, or may not, is told of too. The ledger itself is handed in.
+ * did so when it answers; what reads leaves an intent before anything is read and an outcome after. What is critical
+ * leaves an intent too, and begins when that is signed. Who could not prove itself, or may not, is told of as well.
+ * The ledger itself is handed in.
  */
 import { Fault } from "./errors.ts";
 import type { Answer, Audit, Caller, Route } from "./http.ts";
@@ -10,7 +11,12 @@ import type { Answer, Audit, Caller, Route } from "./http.ts";
 export interface CallAudit extends Audit {
 	/** Whether the act's entry has been written (its transaction may still fail). */
 	readonly recorded: boolean;
-	/** Commits an entry of its own, for what reads. @throws Fault `audit_unavailable` */
+	/** Whether the act may begin only when its intent is signed. */
+	readonly critical: boolean;
+	/**
+	 * Commits an entry of its own, for what reads or is critical; the intent of a critical act is signed when this
+	 * resolves. @throws Fault `audit_unavailable`
+	 */
 	note(outcome: "intent" | "ok" | "failed"): Promise<void>;
 }
 
@@ -37,6 +43,7 @@ export interface Auditing {
 /** What a route that is not audited gets; using it is a mistake in the route's declaration. */
 const nothing: CallAudit = {
 	recorded: true,
+	critical: false,
 	record: async () => {
 		throw new Error("a route that is not declared as audited records an act");
 	},
@@ -62,20 +69,23 @@ export async function audited(
 ): Promise<Answer> {
 	if (route.audited === false) return execute();
 	if (route.method === "GET") return reading(audit, execute);
-	const answer = await execute();
+	const answer = audit.critical ? await announced(audit, execute) : await execute();
 	if (!audit.recorded) throw new Error(`${route.operationId} is audited, and recorded nothing`);
 	return answer;
 }
 
-async function reading(audit: CallAudit, execute: () => Promise<Answer>): Promise<Answer> {
+async function announced(audit: CallAudit, execute: () => Promise<Answer>): Promise<Answer> {
 	await audit.note("intent");
-	let answer: Answer;
 	try {
-		answer = await execute();
+		return await execute();
 	} catch (error) {
 		await audit.note("failed");
 		throw error;
 	}
+}
+
+async function reading(audit: CallAudit, execute: () => Promise<Answer>): Promise<Answer> {
+	const answer = await announced(audit, execute);
 	// What was read is not given away before its entry is there.
 	await audit.note("ok");
 	return answer;

@@ -32,14 +32,21 @@ export type SignerNews =
 	| { readonly kind: "refused"; readonly why: string };
 
 const everyMs = 500;
-/** Entries that are looked at again in each turn: 2,000 a second. */
+/** Entries that are looked at again every so often: 2,000 a second. */
 const scrubbedEntries = 1_000;
 
 function tell(news: SignerNews): void {
 	if (process.connected) process.send?.(news);
 }
 
-async function run(task: SignerTask, stopped: () => boolean): Promise<void> {
+/** What its parent wants of it. */
+interface Wishes {
+	stopping: boolean;
+	/** Ends a pause, if there is one. */
+	wake: () => void;
+}
+
+async function run(task: SignerTask, wishes: Wishes): Promise<void> {
 	const { database, name, keyPath, publicKeyPath, statePath } = task;
 	const db = openDatabase(database);
 	const signed = existsSync(statePath) || (await db.inPlatform(hasCheckpoints));
@@ -53,25 +60,41 @@ async function run(task: SignerTask, stopped: () => boolean): Promise<void> {
 		if (trouble !== undefined) tell({ kind: "trouble", ledger: origin, why: trouble });
 	const scrubber = createScrubber(parts, signer);
 	tell({ kind: "ready", publicKey: key.publicKey.toString("hex") });
+	let scrubbedAtMs = systemClock.elapsed();
 	for (;;) {
-		const last = stopped();
+		const last = wishes.stopping;
 		try {
 			const again = await signer.step();
 			if (again && !last) continue;
-			if (!last) await scrubber.step(scrubbedEntries);
+			const nowMs = systemClock.elapsed();
+			if (!last && nowMs - scrubbedAtMs >= everyMs) {
+				await scrubber.step(scrubbedEntries);
+				scrubbedAtMs = nowMs;
+			}
 		} catch (error) {
 			tell({ kind: "failing", why: (error as Error).message });
 		}
 		if (last) break;
-		await new Promise((resolve) => void setTimeout(resolve, everyMs));
+		await pause(wishes);
 	}
 	await db.close();
 }
 
+/** Until the next look, or until there is something to look at. */
+function pause(wishes: Wishes): Promise<void> {
+	return new Promise((resolve) => {
+		const timer = setTimeout(resolve, everyMs);
+		wishes.wake = () => {
+			clearTimeout(timer);
+			resolve();
+		};
+	});
+}
+
 /** Every error but those for people is tried again from the start: the database may be on its way. */
-async function serve(task: SignerTask, stopped: () => boolean): Promise<void> {
+async function serve(task: SignerTask, wishes: Wishes): Promise<void> {
 	try {
-		await run(task, stopped);
+		await run(task, wishes);
 		process.exit(0);
 	} catch (error) {
 		const forPeople = error instanceof SigningKeyError || error instanceof SignerStateError;
@@ -82,12 +105,13 @@ async function serve(task: SignerTask, stopped: () => boolean): Promise<void> {
 }
 
 if (import.meta.main) {
-	let stopping = false;
+	const wishes: Wishes = { stopping: false, wake: () => undefined };
 	process.on("SIGINT", () => undefined);
 	process.on("SIGTERM", () => undefined);
 	process.on("disconnect", () => process.exit(1));
-	process.on("message", (message: { task?: SignerTask; stop?: true }) => {
-		if (message.task !== undefined) void serve(message.task, () => stopping);
-		if (message.stop === true) stopping = true;
+	process.on("message", (message: { task?: SignerTask; stop?: true; look?: true }) => {
+		if (message.task !== undefined) void serve(message.task, wishes);
+		if (message.stop === true) wishes.stopping = true;
+		wishes.wake();
 	});
 }

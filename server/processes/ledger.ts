@@ -2,17 +2,22 @@
 import {
 	type Act,
 	createAuditing,
+	createCover,
 	createLedger,
 	createRefusals,
+	createWitnessing,
 	platformLog,
+	readWitness,
 	startLedger,
 	system,
 } from "#audit/index.ts";
 import { messageReader } from "#messages/index.ts";
 import type { Clock } from "#platform/clock.ts";
-import type { Config } from "#platform/config.ts";
+import { type Config, ConfigError } from "#platform/config.ts";
+import { createEgress } from "#platform/egress.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
+import { startLoop } from "#platform/loop.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
 import type { Databases } from "./database.ts";
@@ -37,7 +42,6 @@ export async function openLedger(parts: LedgerOpening) {
 	const name = config.ledgerName;
 	const ledger = createLedger(parts);
 	const refusals = createRefusals({ ledger, db, vault, clock });
-	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add });
 	const tell = async (acts: readonly Act[]): Promise<void> => {
 		try {
 			await db.inPlatform((tx) => ledger.record(tx, acts));
@@ -53,22 +57,65 @@ export async function openLedger(parts: LedgerOpening) {
 			data: { migration },
 		})),
 	);
-	const keeping = { worker, ledger, refusals, messages: messageReader };
-	const chores = startLedger({ ...keeping, clock, log, metrics, name });
 	const { dataDir } = config;
 	const signer = config.ledgerSigner
 		? startSigner({ dataDir, database, name, log, metrics, afterMs: signerAfterMs })
 		: undefined;
+	const onPlaced = (): void => signer?.nudge();
+	const keeping = { worker, ledger, refusals, messages: messageReader, onPlaced };
+	const chores = startLedger({ ...keeping, clock, log, metrics, name });
+	const { untilSigned } = createCover({ db, clock, hurry: chores.hurry });
+	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add, untilSigned });
+	const witnesses = startWitnesses(parts);
 	return {
 		ledger,
 		auditing,
 		signer,
 		started: () => tell([{ log: platformLog, event: "platform.started", actor: system }]),
 		async stop(): Promise<void> {
+			await witnesses.stop();
 			await chores.stop(() =>
 				tell([{ log: platformLog, event: "platform.stopped", actor: system }]),
 			);
 			await signer?.stop();
+		},
+	};
+}
+
+const witnessEveryMs = 1_000;
+const witnessTimeoutMs = 5_000;
+
+/** Checkpoints go to the witnesses from the process that has the signer. */
+function startWitnesses({ config, databases, clock, log, metrics }: LedgerOpening) {
+	const witnesses = config.ledgerWitnesses.map((text) => {
+		const witness = readWitness(text);
+		if (witness !== undefined) return witness;
+		throw new ConfigError(
+			`WAXWING_LEDGER_WITNESSES holds "${text}"; a witness is URL=NAME+ID+BASE64, the key as the witness shows it.`,
+		);
+	});
+	if (witnesses.length === 0 || !config.ledgerSigner) return { stop: async () => undefined };
+	const egress = createEgress({
+		allow: config.ledgerWitnessNetworks,
+		clock,
+		totalTimeoutMs: witnessTimeoutMs,
+	});
+	const ending = new AbortController();
+	const { step } = createWitnessing({
+		signal: ending.signal,
+		db: databases.worker,
+		egress,
+		clock,
+		log,
+		metrics,
+		witnesses,
+	});
+	const loop = startLoop({ log, name: "ledger.witnesses", everyMs: witnessEveryMs, step });
+	return {
+		async stop(): Promise<void> {
+			ending.abort();
+			await loop.stop();
+			egress.close();
 		},
 	};
 }

@@ -24,6 +24,8 @@ export interface SignerProcessParts {
 export interface SignerProcess {
 	/** Of the present child; undefined between two. */
 	pid(): number | undefined;
+	/** There is something to sign: it need not wait for its next look. */
+	nudge(): void;
 	/** Lets it sign what is there, then ends it. */
 	stop(): Promise<void>;
 }
@@ -85,6 +87,9 @@ export function startSigner(parts: SignerProcessParts): SignerProcess {
 	timer = setTimeout(start, parts.afterMs ?? 0).unref();
 	return {
 		pid: () => child?.pid,
+		nudge() {
+			if (child?.connected === true) child.send({ look: true }, () => undefined);
+		},
 		async stop() {
 			stopping = true;
 			clearTimeout(timer);

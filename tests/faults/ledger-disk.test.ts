@@ -11,7 +11,7 @@ test("the ledger's disk is full: acts and privileged reads are refused, and none
 	timeout: 120_000,
 	skip,
 }, async (context) => {
-	const result = await fillLedgerDisk({ acts: 200, seed: 1 });
+	const result = await fillLedgerDisk({ acts: 100, seed: 1 });
 	context.diagnostic(JSON.stringify(result));
 	const refused = Object.values(result.refused).reduce((sum, n) => sum + n, 0);
 	assert.ok(refused > 100, "the disk was full");

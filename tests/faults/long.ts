@@ -1,8 +1,9 @@
 /**
  * `npm run faults [-- kill=20 worker=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
  * network=5 overload=1 clock=10 simulation=10000 stop=20 disk=5 wal=5 temp=5 power=20 ledger=1000 ledgerkill=60
- * ledgerdisk=1000 seed=N]`: the long form of the fault tests. What is named is run as often as it says; without names,
- * all. Ends with 1 at the first failure.
+ * ledgerparts=60 ledgerdisk=1000 seed=N]`: the long form of the fault tests. What is named is run as often as it says;
+ * without names, all. `ledger` has parts that can be named alone: ledgerflips, ledgerattacks, ledgerclean, ledgerproofs.
+ * Ends with 1 at the first failure.
  */
 import { simulate } from "../simulation/many.ts";
 import { type BadCarriersResult, sendThroughBadCarriers } from "./bad-carriers.ts";
@@ -15,7 +16,14 @@ import { killManyTimes } from "./kill.ts";
 import { killEmbedded, killPostgres } from "./kill-postgres.ts";
 import { whyNoLoopDisk } from "./loop-disk.ts";
 import { flood, type OverloadResult } from "./overload.ts";
-import { attackLedger } from "./ledger-long.ts";
+import {
+	attackLedger,
+	flipLedger,
+	killParts,
+	leaveLedger,
+	mutateProofs,
+	rewriteLedger,
+} from "./ledger-long.ts";
 import { killLedger } from "./ledger-kill.ts";
 import { fillLedgerDisk } from "./ledger-disk.ts";
 import { cutPower } from "./power-cut.ts";
@@ -56,6 +64,11 @@ const forms: Readonly<
 	stop: { times: 20, run: (stops, seed) => stopUnderLoad({ stops, seed }) },
 	disk: { times: 5, run: (rounds, seed) => fillDisk({ rounds, seed, what: "data" }) },
 	ledger: { times: 1_000, run: attackLedger },
+	ledgerflips: { times: 0, run: flipLedger },
+	ledgerattacks: { times: 0, run: rewriteLedger },
+	ledgerclean: { times: 0, run: leaveLedger },
+	ledgerproofs: { times: 0, run: mutateProofs },
+	ledgerparts: { times: 60, run: killParts },
 	ledgerkill: { times: 60, run: (seconds, seed) => killLedger({ ms: seconds * 1_000, seed }) },
 	ledgerdisk: { times: 1_000, run: (acts, seed) => fillLedgerDisk({ acts, seed }) },
 	power: { times: 20, run: (cuts, seed) => cutPower({ cuts, seed }) },
@@ -114,7 +127,7 @@ const isRoot = process.getuid?.() === 0 && process.platform === "linux";
 
 for (const [name, { times, run }] of Object.entries(forms)) {
 	const count = asked.size === 0 ? times : asked.get(name);
-	if (count === undefined) continue;
+	if (count === undefined || count === 0) continue;
 	const noDisk = name === "power" ? await whyNoLoopDisk() : false;
 	if (noDisk !== false) {
 		process.stdout.write(`power: skipped, ${noDisk}\n`);

@@ -10,12 +10,12 @@ import { eventTypes } from "#audit/index.ts";
 const file = new URL("./ledger-events.txt", import.meta.url);
 
 test("the ledger's event types are as listed in ledger-events.txt", () => {
-	const lines = Object.entries(eventTypes).map(([name, { log, privileged, data }]) =>
+	const lines = Object.entries(eventTypes).map(([name, type]) =>
 		[
 			name.padEnd(26),
-			log.padEnd(8),
-			privileged ? "privileged" : "",
-			Object.entries(data)
+			type.log.padEnd(8),
+			[type.privileged && "privileged", "critical" in type && "critical"].filter(Boolean).join(" "),
+			Object.entries(type.data)
 				.map(([field, kind]) => `${field}:${kind}`)
 				.join(" "),
 		]

@@ -26,7 +26,7 @@ const full = (pages: readonly Page[], ...more: string[]) =>
 test("the program stands alone: one file that imports node's own modules only", () => {
 	const text = readFileSync(new URL("../../verify/waxwing-verify.mjs", import.meta.url), "utf8");
 	const imports = [...text.matchAll(/^import .* from "(.*)";$/gm)].map(([, from]) => from);
-	assert.deepEqual(imports, ["node:crypto", "node:fs", "node:readline"]);
+	assert.deepEqual(imports, ["node:crypto", "node:fs", "node:readline", "node:url"]);
 	assert.doesNotMatch(text, /\bimport\(|\brequire\(|\bfetch\(/);
 });
 

@@ -158,6 +158,8 @@ const attempts: Readonly<Record<string, () => Promise<Attempt> | Attempt>> = {
 	}),
 };
 
+const isCritical = (type: unknown): boolean =>
+	"critical" in eventTypes[String(type) as keyof typeof eventTypes];
 const audited = declaredRoutes().filter((one) => one.audited !== false);
 
 test("each audited route declares a type of the catalogue, and is driven here", () => {
@@ -252,7 +254,13 @@ for (const { operationId, audited: type, method } of audited) {
 				written.map((one) => one.outcome),
 				["intent", "ok"],
 			);
-		else {
+		else if (isCritical(type)) {
+			const outcomes = ["intent", "ok", ...(ready.refused === undefined ? [] : ["failed"])];
+			assert.deepEqual(
+				written.map((one) => one.outcome),
+				outcomes,
+			);
+		} else {
 			assert.ok(written.every((one) => one.outcome === "ok"));
 			const logs = written.map((one) => one.tenant_id);
 			assert.equal(logs.length, String(type).startsWith("tenant.") ? 2 : 1);
@@ -279,6 +287,39 @@ for (const { operationId, audited: type, method } of audited) {
 		assert.ok(now.status < 300 || now.status === ready.refused, `afterwards: ${now.text}`);
 	});
 }
+
+test("what is critical does not begin while its announcement is unsigned", {
+	timeout: 120_000,
+}, async () => {
+	const critical = audited.filter((one) => isCritical(one.audited));
+	assert.deepEqual(critical.map((one) => one.operationId).sort(), [
+		"audit_export.get",
+		"contact.erase",
+		"keys.destroy",
+		"platform_audit_export.get",
+	]);
+	for (const { operationId } of critical) {
+		const ready = await (attempts[operationId] ?? assert.fail())();
+		await root.run("revoke insert on ledger_checkpoints from waxwing_signer");
+		try {
+			await quiet();
+			const before = await everything();
+			const reply = await perform(ready);
+			assert.equal(reply.status, 503, reply.text);
+			assert.equal(reply.error["name"], "audit_unavailable");
+			assert.match(String(reply.error["message"]), /signed .* It was not done/);
+			assert.equal(await everything(), before, operationId);
+			assert.deepEqual(
+				(await entriesOf(reply)).map((one) => one.outcome),
+				["intent"],
+			);
+		} finally {
+			await root.run("grant insert on ledger_checkpoints to waxwing_signer");
+		}
+		const now = await perform(ready);
+		assert.ok(now.status < 300 || now.status === ready.refused, `afterwards: ${now.text}`);
+	}
+});
 
 test("a refused act leaves no entry of success", async () => {
 	const reply = await admin.delete(`/v1/api-keys/key_${"0".repeat(26)}`);

@@ -3,7 +3,13 @@
  * started. `app`, `worker` and `signer` have exactly the rights they have in production; `admin` is the superuser.
  */
 import { after } from "node:test";
-import { type Admin, connectAdmin, type Database, openDatabase } from "#platform/db.ts";
+import {
+	type Admin,
+	connectAdmin,
+	type Database,
+	type DatabaseOptions,
+	openDatabase,
+} from "#platform/db.ts";
 
 export interface TestDatabase {
 	readonly name: string;
@@ -12,6 +18,8 @@ export interface TestDatabase {
 	/** The ledger's signer. */
 	readonly signer: Database;
 	readonly admin: Admin;
+	/** Where it is, to open it from another process. */
+	readonly at: Omit<DatabaseOptions, "user" | "password" | "max">;
 	readonly url: (user: string, password: string) => string;
 }
 
@@ -40,6 +48,7 @@ export async function testDatabase(): Promise<TestDatabase> {
 		openDatabase({ ...at, user: login, password: login, database: name, max: 8 });
 	const made = {
 		name,
+		at: { ...at, database: name },
 		app: open("wx_test_app"),
 		worker: open("wx_test_worker"),
 		signer: open("wx_test_signer"),

@@ -1,9 +1,9 @@
 /** A small log made with the server's own core, and waxwing-verify run as anybody runs it: as a program. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { originOf, signCheckpoint, verifierKey } from "../../server/audit/checkpoint.ts";
 import { encodeEntry } from "../../server/audit/entry.ts";
 import {
@@ -44,8 +44,9 @@ export function entryAt(n: number): { readonly entry: Buffer; readonly detail: B
 	return { entry, detail };
 }
 
-export function makeLog(size: number) {
-	const rows = Array.from({ length: size }, (_, n) => entryAt(n));
+/** A log of so many entries; `rowAt` makes another history. */
+export function makeLog(size: number, rowAt = entryAt) {
+	const rows = Array.from({ length: size }, (_, n) => rowAt(n));
 	const made: Node[] = [];
 	const leaves = rows.map(({ entry }) => leafHash(entry));
 	append(emptyEdge, leaves, made);
@@ -98,22 +99,45 @@ export interface Verdict {
 	readonly answer: Readonly<Record<string, unknown>>;
 }
 
-/** Runs the verifier on texts, each put into a file: `@1` in the arguments is the second; else they follow the command. */
+/** Writes the texts into files: `@1` in the arguments is the second; else they follow the command. */
+function argumentsFor(folder: string, args: readonly string[], texts: readonly string[]): string[] {
+	const files = texts.map((text, i) => {
+		writeFileSync(join(folder, `${i}`), text);
+		return join(folder, `${i}`);
+	});
+	const [command = "", ...rest] = args;
+	const named = rest.map((arg) => (/^@[0-9]$/.test(arg) ? (files[Number(arg[1])] ?? arg) : arg));
+	const placed = rest.some((arg) => arg.startsWith("@")) ? named : [...files, ...named];
+	return [command, ...placed, "--json"];
+}
+
+/** Runs the verifier as a program on texts, each put into a file. */
 export function runVerifier(args: readonly string[], ...texts: readonly string[]): Verdict {
 	const folder = mkdtempSync(join(tmpdir(), "waxwing-verify-"));
 	try {
-		const files = texts.map((text, i) => {
-			writeFileSync(join(folder, `${i}`), text);
-			return join(folder, `${i}`);
-		});
-		const [command = "", ...rest] = args;
-		const named = rest.map((arg) => (/^@[0-9]$/.test(arg) ? (files[Number(arg[1])] ?? arg) : arg));
-		const placed = rest.some((arg) => arg.startsWith("@")) ? named : [...files, ...named];
-		const given = [program, command, ...placed, "--json"];
+		const given = [program, ...argumentsFor(folder, args, texts)];
 		const { status, stdout, stderr } = spawnSync(process.execPath, given, { encoding: "utf8" });
 		if (stderr !== "") throw new Error(stderr);
 		return { status, answer: JSON.parse(stdout) as Verdict["answer"] };
 	} finally {
 		rmSync(folder, { recursive: true });
 	}
+}
+
+type Main = (given: readonly string[], print: (line: string) => void) => Promise<number>;
+
+/** The same program, thousands of times in this process. `close` removes its files. */
+export async function openVerifier() {
+	const { main } = (await import(pathToFileURL(program).href)) as { main: Main };
+	const memory = "/dev/shm";
+	const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), "waxwing-verify-"));
+	return {
+		async run(args: readonly string[], ...texts: readonly string[]): Promise<Verdict> {
+			let line = "";
+			const given = argumentsFor(folder, args, texts);
+			const status = await main(given, (text) => void (line = text));
+			return { status, answer: JSON.parse(line) as Verdict["answer"] };
+		},
+		close: () => rmSync(folder, { recursive: true }),
+	};
 }

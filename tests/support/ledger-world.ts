@@ -27,6 +27,9 @@ import { sequence } from "../../server/audit/sequencer.ts";
 import { testDatabase } from "./database.ts";
 
 export const ledgerName = "world.test";
+export const rootKey = Buffer.alloc(32, 5);
+/** The signing key's. */
+export const keySeed = Buffer.alloc(32, 17);
 
 export interface Trouble {
 	readonly log: string;
@@ -38,7 +41,7 @@ export async function ledgerWorld(clock: Clock = systemClock) {
 	const { app, worker, signer: signerDb, admin } = database;
 	const random = systemRandom();
 	const ids = createIds(clock, random);
-	const vault = createVault({ db: app, rootKey: Buffer.alloc(32, 5), random, clock });
+	const vault = createVault({ db: app, rootKey, random, clock });
 	const ledger: Ledger = createLedger({ vault, clock, ids });
 	const tenantId = ids.next();
 	await admin.run("select wx.create_tenant($1, $2, $3, now())", [
@@ -52,7 +55,7 @@ export async function ledgerWorld(clock: Clock = systemClock) {
 	const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), "waxwing-ledger-"));
 	after(() => rmSync(folder, { recursive: true, force: true }));
 	const statePath = join(folder, "signer.state");
-	const key = signingKey(Buffer.alloc(32, 17));
+	const key = signingKey(keySeed);
 	const origin = originOf(ledgerName, showId("ten", tenantId), 1);
 
 	const record = (

@@ -32,6 +32,8 @@ export function testLedger(parts: {
 }): TestLedger {
 	const { db, vault, ids } = parts;
 	const ledger = createLedger(parts);
+	// Nobody signs here.
+	const untilSigned = async (): Promise<void> => undefined;
 	const keyId = ids.next();
 	const requestId = `req_${"0".repeat(26)}`;
 	const callerOf = (given: Partial<Caller> & Scope): Caller => ({
@@ -42,14 +44,14 @@ export function testLedger(parts: {
 	});
 	return {
 		ledger,
-		auditing: createAuditing({ ledger, db, vault, refused: () => undefined }),
+		auditing: createAuditing({ ledger, db, vault, refused: () => undefined, untilSigned }),
 		audit: (event, scope) =>
 			scope === undefined
 				? systemAudit(ledger, event)
-				: auditOf({ ledger, db }, event, callerOf(scope), requestId),
+				: auditOf({ ledger, db, untilSigned }, event, callerOf(scope), requestId),
 		auditOf(route, caller) {
 			const event = Object.keys(eventTypes).find((name) => name === route.audited) as EventName;
-			return auditOf({ ledger, db }, event, callerOf(caller), requestId);
+			return auditOf({ ledger, db, untilSigned }, event, callerOf(caller), requestId);
 		},
 	};
 }
