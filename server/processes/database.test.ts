@@ -29,6 +29,6 @@ test("a database that has just been brought up has room for messages, before any
 	);
 	assert.deepEqual(
 		partitions.map(({ parent }) => parent),
-		["decisions", "message_events", "messages"],
+		["decisions", "message_digests", "message_events", "messages"],
 	);
 });

@@ -193,6 +193,7 @@ const definers: readonly string[] = [
 	"tenant_keys_after",
 	"tenants_to_reindex",
 	"create_operator_key",
+	"checkpoints_to_cosign",
 	"checkpoints_to_note",
 	"create_tenant",
 	"digests_waiting",
