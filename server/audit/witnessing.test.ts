@@ -121,7 +121,7 @@ test("a history that was taken back or written anew is refused, and the alarm st
 	});
 	const fooled = async (): Promise<void> => {
 		await world.place();
-		await world.openSigner(`${world.statePath}.fooled${await world.ids.next()}`).sign();
+		await world.openSigner(`${world.statePath}.fooled${world.ids.next()}`).sign();
 	};
 	await fooled();
 	await witnessing.step();

@@ -155,9 +155,9 @@ async function askFrom(
 	const made = await db.inPlatform((tx) => requestOf(tx, one, old));
 	if (made === undefined) return { kind: "refused", why: `there is no checkpoint of ${one.size}` };
 	const headers = { "content-type": "text/plain; charset=utf-8" };
-	const outcome = await egress.post(`${witness.url}add-checkpoint`, headers, made.request, {
-		...(signal === undefined ? {} : { signal }),
-	});
+	const ending = signal === undefined ? {} : { signal };
+	const url = `${witness.url}add-checkpoint`;
+	const outcome = await egress.post(url, headers, made.request, ending);
 	if (outcome.kind === "failed") return { kind: "away", why: outcome.reason };
 	const { status, bodyStart } = outcome;
 	if (status === 409 && /^(0|[1-9][0-9]{0,15})\n$/.test(bodyStart)) return Number(bodyStart);

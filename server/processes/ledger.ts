@@ -10,6 +10,7 @@ import {
 	readWitness,
 	startLedger,
 	system,
+	type Witness,
 } from "#audit/index.ts";
 import { messageReader } from "#messages/index.ts";
 import type { Clock } from "#platform/clock.ts";
@@ -40,6 +41,7 @@ export async function openLedger(parts: LedgerOpening) {
 	const { config, databases, vault, clock, log, metrics } = parts;
 	const { app: db, worker, signer: database } = databases;
 	const name = config.ledgerName;
+	const witnesses = readWitnesses(config);
 	const ledger = createLedger(parts);
 	const refusals = createRefusals({ ledger, db, vault, clock });
 	const tell = async (acts: readonly Act[]): Promise<void> => {
@@ -66,14 +68,14 @@ export async function openLedger(parts: LedgerOpening) {
 	const chores = startLedger({ ...keeping, clock, log, metrics, name });
 	const { untilSigned } = createCover({ db, clock, hurry: chores.hurry });
 	const auditing = createAuditing({ ledger, db, vault, refused: refusals.add, untilSigned });
-	const witnesses = startWitnesses(parts);
+	const witnessing = startWitnesses(parts, witnesses);
 	return {
 		ledger,
 		auditing,
 		signer,
 		started: () => tell([{ log: platformLog, event: "platform.started", actor: system }]),
 		async stop(): Promise<void> {
-			await witnesses.stop();
+			await witnessing.stop();
 			await chores.stop(() =>
 				tell([{ log: platformLog, event: "platform.stopped", actor: system }]),
 			);
@@ -85,15 +87,21 @@ export async function openLedger(parts: LedgerOpening) {
 const witnessEveryMs = 1_000;
 const witnessTimeoutMs = 5_000;
 
-/** Checkpoints go to the witnesses from the process that has the signer. */
-function startWitnesses({ config, databases, clock, log, metrics }: LedgerOpening) {
-	const witnesses = config.ledgerWitnesses.map((text) => {
+function readWitnesses(config: Config): readonly Witness[] {
+	return config.ledgerWitnesses.map((text) => {
 		const witness = readWitness(text);
 		if (witness !== undefined) return witness;
 		throw new ConfigError(
 			`WAXWING_LEDGER_WITNESSES holds "${text}"; a witness is URL=NAME+ID+BASE64, the key as the witness shows it.`,
 		);
 	});
+}
+
+/** Checkpoints go to the witnesses from the process that has the signer. */
+function startWitnesses(
+	{ config, databases, clock, log, metrics }: LedgerOpening,
+	witnesses: readonly Witness[],
+) {
 	if (witnesses.length === 0 || !config.ledgerSigner) return { stop: async () => undefined };
 	const egress = createEgress({
 		allow: config.ledgerWitnessNetworks,
