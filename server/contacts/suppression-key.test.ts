@@ -15,6 +15,7 @@ import { silentLog } from "#platform/log.ts";
 import { createMetrics } from "#platform/metrics.ts";
 import { createErasures, createVault, openKeys, startKeyWork, VaultError } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { until } from "../../tests/support/http.ts";
 import { addressKey } from "./address.ts";
 import { recordStatement } from "./consent.ts";
 import { type Keyword, recordStarts, recordStops, suppressedAmong } from "./index.ts";
@@ -144,12 +145,21 @@ test("two processes that meet a tenant at once make one key", async () => {
 	const scope = await tenant(main);
 	const processes = await Promise.all([open(), open(), open(), open()]);
 	await admin.run("delete from suppression_keys where tenant_id = $1", [scope.tenantId]);
-	const indexes = await Promise.all(
+	// They find none, and wait with one each.
+	await admin.run("begin; lock table suppression_keys in exclusive mode");
+	const indexing = Promise.all(
 		processes.map(async ({ vault }) => {
 			await vault.warm([scope.tenantId]);
 			return vault.suppressionIndex(scope.tenantId, "live", "+911").toString("hex");
 		}),
 	);
+	const waiting = async () => {
+		const text = "select count(*)::int as count from pg_locks where not granted";
+		return (await admin.run<{ count: number }>(text))[0]?.count;
+	};
+	await until("all wait", waiting, (count) => count === 4);
+	await admin.run("commit");
+	const indexes = await indexing;
 	assert.equal(new Set(indexes).size, 1);
 });
 

@@ -98,9 +98,9 @@ test("0011: suppressions of before are as they were, in force and still to be re
 	const rows = await admin.run(
 		"select right(id::text, 1) as id, reason, suppression_index, ended_at is null as in_force from suppressions order by id",
 	);
-	const row = (id: string, reason: string, in_force = true) => ({
-		...{ id, reason, suppression_index: null, in_force },
-	});
+	const row = (id: string, reason: string, in_force = true) => {
+		return { id, reason, suppression_index: null, in_force };
+	};
 	assert.deepEqual(rows, [
 		row("1", "stop"),
 		row("2", "manual"),
