@@ -15,6 +15,7 @@ import { silentLog } from "#platform/log.ts";
 import { createMetrics } from "#platform/metrics.ts";
 import { createErasures, createVault, openKeys, startKeyWork, VaultError } from "#vault/index.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { until } from "../../tests/support/http.ts";
 import { addressKey } from "./address.ts";
 import { recordStatement } from "./consent.ts";
 import { type Keyword, recordStarts, recordStops, suppressedAmong } from "./index.ts";
@@ -37,23 +38,24 @@ async function open() {
 	const { forgetTenant } = vault;
 	const settleMs = 20 * minuteMs;
 	const shared = { ...keys, db: app, worker, vault, random, ids, clock, settleMs, forgetTenant };
-	const metrics = createMetrics();
 	const log = silentLog;
 	const erasures = createErasures(shared);
-	const reindexing = startReindexing({ worker, vault, log, metrics });
-	after(() => reindexing.stop());
-	await reindexing.walk();
 	const work = () => {
 		const due = { rotationDays: 365, erasureWindowDays: 7, backupDays: 400 };
 		const started = startKeyWork({ ...shared, ...due, log, metrics: createMetrics() });
 		after(() => started.stop());
 		return started;
 	};
-	return { vault, erasures, reindexing, metrics, work };
+	return { vault, erasures, work };
 }
 type Opened = Awaited<ReturnType<typeof open>>;
 
 const main = await open();
+const metrics = createMetrics();
+/** It walks when a test says so: the walk that it begins with finds nothing yet. */
+const reindexing = startReindexing({ worker, vault: main.vault, log: silentLog, metrics });
+after(() => reindexing.stop());
+await reindexing.walk();
 
 async function tenant({ vault }: Opened): Promise<Scope> {
 	const tenantId = ids.next();
@@ -143,12 +145,21 @@ test("two processes that meet a tenant at once make one key", async () => {
 	const scope = await tenant(main);
 	const processes = await Promise.all([open(), open(), open(), open()]);
 	await admin.run("delete from suppression_keys where tenant_id = $1", [scope.tenantId]);
-	const indexes = await Promise.all(
+	// They find none, and wait with one each.
+	await admin.run("begin; lock table suppression_keys in exclusive mode");
+	const indexing = Promise.all(
 		processes.map(async ({ vault }) => {
 			await vault.warm([scope.tenantId]);
 			return vault.suppressionIndex(scope.tenantId, "live", "+911").toString("hex");
 		}),
 	);
+	const waiting = async () => {
+		const text = "select count(*)::int as count from pg_locks where not granted";
+		return (await admin.run<{ count: number }>(text))[0]?.count;
+	};
+	await until("all wait", waiting, (count) => count === 4);
+	await admin.run("commit");
+	const indexes = await indexing;
 	assert.equal(new Set(indexes).size, 1);
 });
 
@@ -159,7 +170,7 @@ test("rows of before are in force, are re-indexed beside serving, and are in for
 	await asBefore(scope);
 	assert.equal(await count(main, scope, people), 1_200);
 	// Asked without a pause while the rows change over, 500 in a transaction.
-	const walking = main.reindexing.walk();
+	const walking = reindexing.walk();
 	let isDone = false;
 	void walking.finally(() => (isDone = true));
 	const keys = people.map((address) => addressKey(main.vault, scope, address));
@@ -176,8 +187,8 @@ test("rows of before are in force, are re-indexed beside serving, and are in for
 	assert.equal(await count(main, scope, people), 1_200);
 	const rows = await rowsOf(scope);
 	assert.ok(rows.every(({ own }) => own !== null));
-	assert.deepEqual(await main.reindexing.walk(), { indexed: 0, left: 0 });
-	assert.match(await main.metrics.text(), /^wx_suppressions_old_index 0$/m);
+	assert.deepEqual(await reindexing.walk(), { indexed: 0, left: 0 });
+	assert.match(await metrics.text(), /^wx_suppressions_old_index 0$/m);
 });
 
 test("what a process of the version before writes meanwhile is in force, and re-indexed later", async () => {
@@ -186,7 +197,7 @@ test("what a process of the version before writes meanwhile is in force, and re-
 	await stop(main, scope, first);
 	await stop(main, scope, second);
 	await asBefore(scope);
-	await main.reindexing.walk();
+	await reindexing.walk();
 	// It knows the old index only: a STOP of somebody whose row has moved on is a second row, or none.
 	await admin.run(
 		`insert into suppressions (tenant_id, environment, channel, address_index, id, address_sealed, reason, created_at)
@@ -210,12 +221,12 @@ test("whose number cannot be opened any more stays under the old index, until th
 		"update suppressions set address_sealed = '' where tenant_id = $1 and address_index = $2",
 		[scope.tenantId, index],
 	);
-	assert.deepEqual(await main.reindexing.walk(), { indexed: 1, left: 1 });
-	assert.match(await main.metrics.text(), /^wx_suppressions_old_index 1$/m);
+	assert.deepEqual(await reindexing.walk(), { indexed: 1, left: 1 });
+	assert.match(await metrics.text(), /^wx_suppressions_old_index 1$/m);
 	const fresh = await open();
 	assert.equal(await count(fresh, scope, [gone, stays]), 2);
 	assert.deepEqual(await stop(fresh, scope, gone), [], "they are suppressed already");
-	assert.deepEqual(await fresh.reindexing.walk(), { indexed: 0, left: 0 });
+	assert.deepEqual(await reindexing.walk(), { indexed: 0, left: 0 });
 	assert.equal(await count(fresh, scope, [gone, stays]), 2);
 	assert.equal((await start(fresh, scope, gone)).length, 1);
 	assert.equal(await count(fresh, scope, [gone, stays]), 1);
@@ -292,7 +303,7 @@ test("a database from before the erasure is erased again, and the STOP is in for
 	const old = (await rowsOf(scope)).filter((row) => row.old === null);
 	assert.equal(old.length, 1);
 	assert.equal(old[0]?.sealed.length, 0);
-	await restarted.reindexing.walk();
+	await reindexing.walk();
 	assert.equal(await count(restarted, scope, [gone, stays]), 2);
 });
 

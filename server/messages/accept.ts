@@ -24,15 +24,7 @@ export interface AcceptRequest {
 	readonly scope: Scope;
 	readonly keyId: string;
 	readonly drafts: readonly Draft[];
-	readonly idempotency: Retryable | undefined;
-}
-
-interface Retryable {
-	readonly keyHash: Buffer;
-	/** Of the request, under a key of the tenant. */
-	readonly fingerprint: Buffer;
-	/** As it was made before it had a key; of the last 72 hours. */
-	readonly olderFingerprint: Buffer;
+	readonly idempotency: store.Retryable | undefined;
 }
 
 /** One message of an accepted request: what was decided. */
@@ -264,9 +256,7 @@ function settleEarly(
 	const earlier = known.get(name);
 	if (earlier === undefined)
 		return { kind: "fault", fault: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
-	const { fingerprint, olderFingerprint } = idempotency;
-	const isSame = [fingerprint, olderFingerprint].some((one) => one.equals(earlier.fingerprint));
-	if (!isSame || earlier.messageIds === null)
+	if (!store.isSameRequest(idempotency, earlier) || earlier.messageIds === null)
 		return { kind: "fault", fault: Fault.of("idempotency_key_reuse") };
 	return { kind: "replayed", messageIds: earlier.messageIds };
 }

@@ -8,13 +8,13 @@ import { Fault, type FaultDetail } from "#platform/errors.ts";
 import { type Answer, type Call, type Route, route } from "#platform/http.ts";
 import { explain } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
-import type { AcceptRequest } from "./accept.ts";
 import { type Draft, type MessageRequest, readDraft } from "./draft.ts";
 import type { Acceptor } from "./group.ts";
 import * as store from "./read-store.ts";
 import { contactOf } from "./prepare.ts";
 import { renderAccepted, renderStored } from "./render.ts";
 import * as shapes from "./schemas.ts";
+import type { Retryable } from "./store.ts";
 import { errorOfNumber, states } from "./state.ts";
 
 export interface SendRouteParts {
@@ -156,7 +156,7 @@ async function retryableOf(
 	vault: Vault,
 	{ tenantId }: Scope,
 	{ keyHashInput, fingerprintInput }: NonNullable<Call["idempotency"]>,
-): Promise<NonNullable<AcceptRequest["idempotency"]>> {
+): Promise<Retryable> {
 	await vault.warm([tenantId]);
 	return {
 		keyHash: vault.digest("idempotency-key", keyHashInput),

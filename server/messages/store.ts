@@ -230,6 +230,22 @@ export interface KnownKey {
 	readonly messageIds: readonly string[] | null;
 }
 
+/** A request that may be sent again, as it is recognised then. */
+export interface Retryable {
+	readonly keyHash: Buffer;
+	/** Under a key of the tenant. */
+	readonly fingerprint: Buffer;
+	/** As it was made before it had a key; of the last 72 hours. */
+	readonly olderFingerprint: Buffer;
+}
+
+export function isSameRequest(
+	{ fingerprint, olderFingerprint }: Retryable,
+	known: KnownKey,
+): boolean {
+	return [fingerprint, olderFingerprint].some((one) => one.equals(known.fingerprint));
+}
+
 /** Takes the keys that are new; the others are known already (see `readKeys`). */
 export async function claimKeys(
 	tx: Tx,

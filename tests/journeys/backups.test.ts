@@ -266,7 +266,9 @@ test("the window passes: the epoch is turned, and its key is nowhere any more", 
 		forgetTenant: vault.forgetTenant,
 		log: silentLog,
 		metrics: createMetrics(),
-		...{ rotationDays: 365, erasureWindowDays: 7, backupDays: 400 },
+		rotationDays: 365,
+		erasureWindowDays: 7,
+		backupDays: 400,
 	});
 	await work.work();
 	clock.advance(3.5 * 86_400_000);

@@ -45,7 +45,11 @@ after(() => keys.close());
 const vault = createVault({ db, ...keys, random, clock });
 const routeId = ids.next();
 const { acceptor } = startAccepting({
-	...{ db, vault, ids, clock, metrics },
+	db,
+	vault,
+	ids,
+	clock,
+	metrics,
 	routes: [{ id: routeId, environment: "live", countries: ["*"], priority: 0 }],
 });
 const readNumber = (text: string) => ({ ok: true as const, e164: text, country: "IN" });
@@ -55,7 +59,11 @@ const scopes = routes.map((route) => String(route.permission));
 const callers = new Map<string, Caller>();
 const ledger = testLedger(shared);
 const http = createHttp({
-	...{ routes, clock, ids, log: silentLog, metrics },
+	routes,
+	clock,
+	ids,
+	log: silentLog,
+	metrics,
 	authenticate: async (header) => callers.get(String(header)) as Caller,
 	once: (_, execute) => execute(),
 	auditing: ledger.auditing,

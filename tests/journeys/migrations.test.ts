@@ -77,3 +77,40 @@ test("0002: verdicts, seals and waiting entries move to where they are read now"
 		{ message_id: waiting, seal },
 	]);
 });
+
+test("0011: suppressions of before are as they were, in force and still to be re-indexed; a process of before goes on", async () => {
+	await rewindTo("0006");
+	await admin.run("select wx.create_tenant($1, $2, $2, now())", [tenant, Buffer.from("x")]);
+	const index = Buffer.alloc(32, 5);
+	const insert = (id: number, reason: string, ended: string | null = null) =>
+		admin.run(
+			`insert into suppressions (tenant_id, id, environment, channel, address_index, address_sealed, reason, created_at, ended_at)
+			values ($1, $2, 'live', 'sms', $3, 'x', $4, now(), $5) on conflict do nothing`,
+			[tenant, `018f3a5e-0000-7000-8000-0000000000a${id}`, index, reason, ended],
+		);
+	await insert(1, "stop");
+	await insert(2, "manual");
+	await insert(3, "stop", "2026-11-22T10:00:00Z");
+	const applied = await migrate(admin, migrations);
+	assert.ok(applied.includes("0011-suppression-keys.sql"));
+	await insert(4, "complaint");
+	await insert(5, "stop");
+	const rows = await admin.run(
+		"select right(id::text, 1) as id, reason, suppression_index, ended_at is null as in_force from suppressions order by id",
+	);
+	const row = (id: string, reason: string, in_force = true) => {
+		return { id, reason, suppression_index: null, in_force };
+	};
+	assert.deepEqual(rows, [
+		row("1", "stop"),
+		row("2", "manual"),
+		row("3", "stop", false),
+		row("4", "complaint"),
+	]);
+	assert.deepEqual(
+		await admin.run(
+			"select * from wx.tenants_to_reindex('00000000-0000-0000-0000-000000000000', 9)",
+		),
+		[{ tenant_id: tenant }],
+	);
+});
