@@ -603,6 +603,17 @@ grant delete, insert, select on senders to waxwing_app;
 grant select on senders to waxwing_worker;
 grant update (active) on senders to waxwing_app;
 
+create table sending_processes (
+	owner uuid not null,
+	present_until timestamp with time zone not null,
+	constraint sending_processes_pkey PRIMARY KEY (owner)
+);
+alter table sending_processes enable row level security;
+alter table sending_processes force row level security;
+create policy owner_all on sending_processes for all to waxwing_owner using true with check true;
+create policy worker_all on sending_processes for all to waxwing_worker using true with check true;
+grant delete, insert, select, update on sending_processes to waxwing_worker;
+
 create table submissions (
 	tenant_id uuid not null,
 	message_id uuid not null,

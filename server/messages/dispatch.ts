@@ -83,11 +83,7 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(parts: DispatchParts): Dispatcher {
-	const { room, recorder, restraint } = parts;
-	/** By route and urgency: transactions that start batches. */
-	const starts = new Map<string, number>();
-	/** Routes whose ordinary classes rest. */
-	const resting = new Set<string>();
+	const { recorder } = parts;
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
@@ -105,38 +101,11 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 			flying += parcels.length;
 		}
 	};
-	const pump = (routeId: string): void => {
-		pumpOne(routeId, "urgent");
-		if (!resting.has(routeId)) pumpOne(routeId, "ordinary");
-	};
-	/** While codes come late, the others go batch by batch, one after the other, with rests between. */
-	const pumpOne = (routeId: string, urgency: Urgency): void => {
-		const outlet = parts.outletOf(routeId);
-		const name = `${routeId}/${urgency}`;
-		const running = starts.get(name) ?? 0;
-		const isHeld = urgency === "ordinary" && restraint.restMs() > 0;
-		if (stopping || outlet === undefined || running >= (isHeld ? 1 : startsMax)) return;
-		const batches = room.fill(routeId, urgency, isHeld ? batchMax : startMax);
-		if (batches.length === 0) return;
+	const pump = createPump(own, (outlet, batches) => {
 		parts.onTaken(batches);
 		fly(batches);
-		starts.set(name, running + 1);
-		void send(own, outlet, batches, context, land).finally(() => {
-			for (const { parcels } of batches) room.leave(routeId, urgency, parcels.length);
-			starts.set(name, (starts.get(name) ?? 0) - 1);
-			if (urgency === "ordinary") rest(routeId);
-			pump(routeId);
-		});
-	};
-	const rest = (routeId: string): void => {
-		const ms = restraint.restMs();
-		if (ms === 0 || resting.has(routeId)) return;
-		resting.add(routeId);
-		setTimeout(() => {
-			resting.delete(routeId);
-			pump(routeId);
-		}, ms);
-	};
+		return send(own, outlet, batches, context, land);
+	});
 	return {
 		wake: pump,
 		sendStarted(batch) {
@@ -156,6 +125,48 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 				await new Promise<void>((resolve) => void (onLanded = [...onLanded, resolve]));
 		},
 	};
+}
+
+/** Begins on a route what there is room for. `begin` resolves when its batches have been given to the binds. */
+function createPump(
+	{ room, restraint, outletOf, isStopping }: OwnParts,
+	begin: (outlet: Outlet, batches: readonly Batch[]) => Promise<void>,
+): (routeId: string) => void {
+	/** By route and urgency: transactions that start batches. */
+	const starts = new Map<string, number>();
+	/** Routes whose ordinary classes rest. */
+	const resting = new Set<string>();
+	const pump = (routeId: string): void => {
+		pumpOne(routeId, "urgent");
+		if (!resting.has(routeId)) pumpOne(routeId, "ordinary");
+	};
+	/** While codes come late, the others go batch by batch, one after the other, with rests between. */
+	const pumpOne = (routeId: string, urgency: Urgency): void => {
+		const outlet = outletOf(routeId);
+		const name = `${routeId}/${urgency}`;
+		const running = starts.get(name) ?? 0;
+		const isHeld = urgency === "ordinary" && restraint.restMs() > 0;
+		if (isStopping() || outlet === undefined || running >= (isHeld ? 1 : startsMax)) return;
+		const batches = room.fill(routeId, urgency, isHeld ? batchMax : startMax);
+		if (batches.length === 0) return;
+		starts.set(name, running + 1);
+		void begin(outlet, batches).finally(() => {
+			for (const { parcels } of batches) room.leave(routeId, urgency, parcels.length);
+			starts.set(name, (starts.get(name) ?? 0) - 1);
+			if (urgency === "ordinary") rest(routeId);
+			pump(routeId);
+		});
+	};
+	const rest = (routeId: string): void => {
+		const ms = restraint.restMs();
+		if (ms === 0 || resting.has(routeId)) return;
+		resting.add(routeId);
+		setTimeout(() => {
+			resting.delete(routeId);
+			pump(routeId);
+		}, ms);
+	};
+	return pump;
 }
 
 function contextOf(parts: DispatchParts): EffectContext {

@@ -20,25 +20,21 @@ import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
 import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
-import {
-	type HandedBatch,
-	type LeftBatch,
-	readHanded,
-	type ToAccepting,
-	type ToSending,
-} from "./channel.ts";
-import { createDispatcher, type Dispatcher, type Outlet, type StartedBatch } from "./dispatch.ts";
+import type { LeftBatch, ToAccepting, ToSending } from "./channel.ts";
+import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
 import { createInbound, type Inbound } from "./inbound.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import type { Batch } from "./parcel.ts";
 import { createLateAnswers } from "./late-answers.ts";
 import { type Loop, startLoop } from "#platform/loop.ts";
+import { createPresence } from "./presence.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { recoverBatches } from "./recover.ts";
 import { createRestraint, type Restraint } from "./restraint.ts";
 import { createRoom, type Room } from "./room.ts";
 import { createRouter, type RouteEntry, type Router } from "./router.ts";
 import { type SweepParts, sweepOften, sweepSeldom } from "./sweep.ts";
+import { takeOver } from "./take-over.ts";
 
 export interface RouteRuntime extends RouteEntry {
 	readonly dialect: Dialect;
@@ -89,6 +85,7 @@ interface Inner extends SendingParts {
 	readonly restraint: Restraint;
 	readonly recorder: Recorder;
 	readonly inbound: Inbound;
+	readonly onLeft: (batch: Batch) => void;
 	readonly outlets: Map<string, Outlet>;
 	/** Lanes with work in the table: `route/class`. New messages must not overtake it. */
 	readonly backlog: Set<string>;
@@ -106,9 +103,6 @@ const convertedLengthMin = 8;
 const yearMs = 365 * 86_400_000;
 /** How long what has left gathers before it is told, milliseconds. */
 const tellMs = 2;
-/** How old what a message was judged by may be when it leaves without another look, milliseconds. */
-const freshMs = 1_000;
-const retryMs = 250;
 
 export async function startSending(parts: SendingParts): Promise<Sending> {
 	const lanes = createLanes();
@@ -122,6 +116,7 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 		restraint: createRestraint(parts.clock),
 		recorder: createRecorder(parts),
 		inbound: inboundOf(parts),
+		onLeft: (batch) => noteLeft(inner, [batch]),
 		outlets,
 		backlog: new Set(),
 		left: [],
@@ -139,7 +134,19 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 	});
 	openOutlets(inner, dispatcher);
 	measure(inner, dispatcher);
-	const chores = startChores(inner, dispatcher, router);
+	const presence = createPresence({
+		...inner,
+		onShare: (share) => inner.outlets.forEach(({ pool }) => pool.share(share)),
+	});
+	const chores = [
+		...startChores(inner, dispatcher, router),
+		startLoop({
+			log: parts.log,
+			name: "messages.presence",
+			everyMs: 1_000,
+			step: () => presence.look(),
+		}),
+	];
 	return {
 		owner: inner.owner,
 		hear: (message) => hear(inner, dispatcher, message),
@@ -149,6 +156,7 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 			await Promise.all([dispatcher.stop(), ...pools]);
 			const [unwritten] = await Promise.all([inner.recorder.stop(graceMs), inner.inbound.idle()]);
 			await giveBack(inner, unwritten);
+			await presence.leave();
 		},
 	};
 }
@@ -184,47 +192,6 @@ function hear(inner: Inner, dispatcher: Dispatcher, message: ToSending): void {
 					"batches could not be taken over; they wait for the end of their leases",
 				),
 			);
-	}
-}
-
-/** Batches under a lease of ours: into the lanes or, if they are started and the carrier has room, on their way. */
-async function takeOver(
-	inner: Inner,
-	dispatcher: Dispatcher,
-	{ batches, untilMs }: Extract<ToSending, { kind: "handed" }>,
-): Promise<void> {
-	const routeIds = new Set<string>();
-	for (const [i, text] of batches.entries()) {
-		// One batch a turn: reading its seals takes milliseconds, and a one-time code may be handed over meanwhile.
-		if (i > 0) await new Promise<void>((resolve) => void setImmediate(resolve));
-		const handed = JSON.parse(text) as HandedBatch;
-		await warm(inner, handed.tenantId, untilMs);
-		takeOne(inner, dispatcher, readHanded(handed, inner.vault), untilMs);
-		routeIds.add(handed.routeId);
-	}
-	for (const routeId of routeIds) dispatcher.wake(routeId);
-}
-
-function takeOne(inner: Inner, dispatcher: Dispatcher, batch: StartedBatch, untilMs: number): void {
-	const { room, lanes, restraint } = inner;
-	const nowMs = inner.clock.now();
-	const lagMs = nowMs - (batch.known[0]?.facts.now ?? 0);
-	if (!batch.started || nowMs >= untilMs || lagMs >= freshMs || !room.fits(batch))
-		return lanes.push(batch);
-	noteLeft(inner, [batch]);
-	if (batch.class === 0) restraint.codeLeft(lagMs);
-	dispatcher.sendStarted(batch);
-}
-
-/** While the database is away their keys may not come; their leases end meanwhile. */
-async function warm(inner: Inner, tenantId: string, untilMs: number): Promise<void> {
-	for (;;) {
-		try {
-			return await inner.vault.warm([tenantId]);
-		} catch (error) {
-			if (inner.clock.now() > untilMs) throw error;
-			await new Promise((resolve) => void setTimeout(resolve, retryMs));
-		}
 	}
 }
 

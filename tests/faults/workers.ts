@@ -63,3 +63,53 @@ export async function loseWorkers({
 		removeDataDir(databaseDir);
 	}
 }
+
+export interface SharedRate {
+	/** Submits in the busiest second of those that were measured, both workers together. */
+	readonly mostInASecond: number;
+	readonly perSecond: number;
+	/** Submits of each worker. */
+	readonly each: readonly number[];
+}
+
+/** Two workers on a route with a rate, for so long after both have their share; more waits than may leave. */
+export async function shareRate(tps: number, seconds: number): Promise<SharedRate> {
+	const databaseDir = makeDataDir();
+	const postgres = await startExternalPostgres(databaseDir);
+	const env = { DATABASE_URL: postgres.url };
+	const routeTo = async (port: number): Promise<string> =>
+		`smpp://bench:bench@127.0.0.1:${port}?window=50&tps=${tps}`;
+	const world = await openWorld({ seed: 3, env, role: "api", routeTo });
+	const workers: WorkerProcess[] = [];
+	const seen: { readonly atMs: number; readonly connection: number }[] = [];
+	try {
+		const dev = { WAXWING_DEV_SMSC: await routeTo(world.sink.port) };
+		const options = { dataDir: world.dataDir, env: { ...env, ...dev } };
+		for (let i = 0; i < workerCount; i++) workers.push(await startWorker(options));
+		world.sink.onSubmit = (_, connection) =>
+			void seen.push({ atMs: performance.now(), connection });
+		world.client.start(2, 2);
+		const both = (): number => new Set(seen.map((one) => one.connection)).size;
+		for (const until = performance.now() + 30_000; both() < workerCount; await pause(50))
+			assert.ok(performance.now() < until, `${both()} of the workers have sent`);
+		const fromMs = performance.now();
+		await pause(seconds * 1_000);
+		await world.client.stop();
+		const measured = seen.filter(({ atMs }) => atMs >= fromMs && atMs < fromMs + seconds * 1_000);
+		const times = measured.map(({ atMs }) => atMs);
+		return {
+			mostInASecond: Math.max(
+				...times.map((from) => times.filter((at) => at >= from && at < from + 1_000).length),
+			),
+			perSecond: times.length / seconds,
+			each: [...Map.groupBy(measured, ({ connection }) => connection).values()].map(
+				({ length }) => length,
+			),
+		};
+	} finally {
+		await killAll(workers.flatMap(({ child }) => child.pid ?? []).filter(isRunning));
+		await world.close();
+		await postgres.stop();
+		removeDataDir(databaseDir);
+	}
+}

@@ -133,6 +133,8 @@ function openPool(
 		room: () => Math.max(0, free() - urgentQueued()),
 		commonRoom: () => Math.max(0, free() - keptOf(window) - own.queue.length),
 		onRoom: (listener) => void own.listeners.push(listener),
+		// These carriers agree on no rate.
+		share: () => undefined,
 		state: () => ({
 			state: own.isStopped ? "stopped" : own.isBound ? "bound" : "connecting",
 			binds: [],

@@ -303,6 +303,23 @@ export const laneMeanings: Meanings = {
 			.filter(({ expired }, i) => expired || i === looked.length - 1);
 	},
 
+	"presence.note": ({ tables, writer }, [owner, untilMs]) => {
+		put(tables.sendingProcesses, writer, owner as string, { presentUntilMs: untilMs as number });
+		return [];
+	},
+
+	"presence.count": ({ tables, writer }, [atMs]) => {
+		const there = [...rows(tables.sendingProcesses, writer)];
+		return [{ present: there.filter(([, row]) => row.presentUntilMs > (atMs as number)).length }];
+	},
+
+	"presence.leave": ({ tables, writer }, [owner, goneMs]) => {
+		for (const [id, row] of rows(tables.sendingProcesses, writer))
+			if (id === owner || row.presentUntilMs < (goneMs as number))
+				put(tables.sendingProcesses, writer, id, undefined);
+		return [];
+	},
+
 	// No route is switched off in the simulation.
 	"lanes.stranded": () => [],
 };

@@ -143,6 +143,8 @@ export interface Tables {
 	readonly messages: Table<MessageRow>;
 	readonly laneEntries: Table<LaneEntryRow>;
 	readonly batches: Table<BatchRow>;
+	/** By owner: until when it counts as there. */
+	readonly sendingProcesses: Table<{ readonly presentUntilMs: number }>;
 	readonly states: Table<StateRow>;
 	readonly events: Table<EventRow>;
 	readonly outbox: Table<OutboxRow>;
@@ -165,6 +167,7 @@ export function createTables(): Tables {
 		messages: createTable("messages"),
 		laneEntries: createTable("lane_entries"),
 		batches: createTable("dispatch_batches"),
+		sendingProcesses: createTable("sending_processes"),
 		states: createTable("message_states"),
 		events: createTable("message_events"),
 		outbox: createTable("outbox"),

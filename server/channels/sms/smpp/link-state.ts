@@ -77,6 +77,8 @@ export interface Link {
 	/** Parts that could leave at once, after `waitMs`, if the rate allowed; 0 when something else holds. */
 	waitMs(nowMs: number): number;
 	rate(nowMs: number): number;
+	/** Which part of the agreed rate is ours, 0 to 1. */
+	share(part: number, nowMs: number): void;
 	/** Takes a job; only when `busy()` is false and `free()` is not 0. */
 	take(job: Job): void;
 	/** A job is not wholly written yet. */

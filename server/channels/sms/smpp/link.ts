@@ -53,6 +53,7 @@ export function createLink(parts: LinkParts): Link {
 		free: (nowMs, kept) => Math.max(0, Math.min(slots(inner) - kept, inner.pace.available(nowMs))),
 		waitMs: (nowMs) => (windowFree(inner) > 0 && canSubmit(inner) ? inner.pace.waitMs(nowMs) : 0),
 		rate: (nowMs) => inner.pace.rate(nowMs),
+		share: (part, nowMs) => inner.pace.share(part, nowMs),
 		take(job) {
 			inner.current = job;
 			progress(inner);

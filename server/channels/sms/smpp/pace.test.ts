@@ -95,3 +95,37 @@ test("without a limit, throttling begins at half of what was sent, and ends agai
 	assert.ok(pace.rate(13_000) > 480 && pace.rate(13_000) < 520);
 	assert.equal(pace.rate(43_000), Number.POSITIVE_INFINITY);
 });
+
+test("two that share the agreed rate keep it together, also while the shares change", () => {
+	const [one, two] = [createPace(100), createPace(100)];
+	const taken: number[] = [];
+	one.share(1, 0);
+	two.share(0, 0);
+	for (let now = 6; now < 30_000; now += 3) {
+		if (now === 9_999) one.share(0.5, now);
+		if (now === 12_000) two.share(0.5, now);
+		for (const pace of [one, two]) while (pace.take(now)) taken.push(now);
+	}
+	assert.ok(mostInASecond(taken) <= 101, `${mostInASecond(taken)} in a second`);
+	assert.ok(taken.length >= 100 * 28 * 0.9, `${taken.length} in half a minute`);
+	assert.deepEqual([one.rate(30_000), two.rate(30_000)], [50, 50]);
+});
+
+test("without a share nothing leaves, and nothing is waited for; with one again it goes on", () => {
+	const pace = createPace(100);
+	pace.share(0, 0);
+	assert.deepEqual([pace.take(5_000), pace.available(5_000), pace.waitMs(5_000)], [false, 0, 0]);
+	pace.share(1, 6_000);
+	assert.equal(pace.take(6_100), true);
+	const unlimited = createPace(0);
+	unlimited.share(0, 0);
+	assert.equal(unlimited.take(1), true, "what has no limit is not shared out");
+});
+
+test("a share of a throttled rate is throttled as well", () => {
+	const pace = createPace(100);
+	pace.slow(1, 1);
+	assert.equal(pace.rate(1), 50);
+	pace.share(0.5, 1);
+	assert.equal(pace.rate(1), 25);
+});

@@ -15,6 +15,8 @@ export interface Pace {
 	slow(sentAtMs: number, nowMs: number): void;
 	/** Sends a second at present; Infinity: no limit. */
 	rate(nowMs: number): number;
+	/** Which part of the agreed rate is ours, 0 to 1: others send for the same account. No limit has no parts. */
+	share(part: number, nowMs: number): void;
 }
 
 const catchUpMs = 20;
@@ -34,9 +36,9 @@ export function createPace(perSecond: number): Pace {
 	let rateAtMs = 0;
 	let slowedAtMs = Number.NEGATIVE_INFINITY;
 	let nextAtMs = Number.NEGATIVE_INFINITY;
-	let counted = 0;
-	let countedBefore = 0;
-	let countFromMs = Number.NEGATIVE_INFINITY;
+	/** Nothing of the agreed rate is ours. */
+	let closed = false;
+	const tally = createTally();
 
 	const recover = (nowMs: number): void => {
 		if (rate === Number.POSITIVE_INFINITY || (perSecond > 0 && rate === full)) return;
@@ -49,45 +51,69 @@ export function createPace(perSecond: number): Pace {
 		}
 	};
 	const spacingMs = (): number => ((windowMs + catchUpMs) * 1.0001) / rate;
-	const count = (nowMs: number): void => {
-		if (nowMs - countFromMs >= windowMs) {
-			countedBefore = nowMs - countFromMs < 2 * windowMs ? counted : 0;
-			counted = 0;
-			countFromMs = nowMs;
-		}
-		counted++;
-	};
-
 	return {
 		take(nowMs) {
 			recover(nowMs);
-			if (nowMs < nextAtMs - catchUpMs) return false;
+			if (closed || nowMs < nextAtMs - catchUpMs) return false;
 			if (rate !== Number.POSITIVE_INFINITY) nextAtMs = Math.max(nextAtMs, nowMs) + spacingMs();
-			else count(nowMs);
+			else tally.count(nowMs);
 			return true;
 		},
 		available(nowMs) {
 			recover(nowMs);
+			if (closed) return 0;
 			if (rate === Number.POSITIVE_INFINITY) return rate;
 			// As `take` and `waitMs` say it: rounding must not make one see a wait and the other none.
 			if (nowMs < nextAtMs - catchUpMs) return 0;
 			const spareMs = Math.max(0, nowMs + catchUpMs - Math.max(nextAtMs, nowMs));
 			return Math.floor(spareMs / spacingMs()) + 1;
 		},
-		waitMs: (nowMs) => (nowMs < nextAtMs - catchUpMs ? nextAtMs - catchUpMs - nowMs : 0),
+		waitMs: (nowMs) => (!closed && nowMs < nextAtMs - catchUpMs ? nextAtMs - catchUpMs - nowMs : 0),
 		slow(sentAtMs, nowMs) {
 			recover(nowMs);
 			if (sentAtMs < slowedAtMs) return;
 			slowedAtMs = nowMs;
-			if (rate === Number.POSITIVE_INFINITY)
-				full = rate = Math.max(counted, countedBefore, assumedMin);
+			if (rate === Number.POSITIVE_INFINITY) full = rate = Math.max(tally.most(), assumedMin);
 			rate = Math.max(rateMin, rate / 2);
 			rateAtMs = nowMs;
 			nextAtMs = Math.max(nextAtMs, nowMs + spacingMs() + catchUpMs);
 		},
 		rate(nowMs) {
 			recover(nowMs);
-			return rate;
+			return closed ? 0 : rate;
 		},
+		share(part, nowMs) {
+			if (perSecond <= 0) return;
+			recover(nowMs);
+			closed = part <= 0;
+			if (closed) return;
+			rate *= (perSecond * part) / full;
+			full = perSecond * part;
+			// What was sent before was spaced for another rate: the first of the new one keeps its whole distance.
+			nextAtMs = Math.max(nextAtMs, nowMs + spacingMs() + catchUpMs);
+		},
+	};
+}
+
+interface Tally {
+	count(nowMs: number): void;
+	/** The larger number of this second and the one before. */
+	most(): number;
+}
+
+function createTally(): Tally {
+	let counted = 0;
+	let countedBefore = 0;
+	let fromMs = Number.NEGATIVE_INFINITY;
+	return {
+		count(nowMs) {
+			if (nowMs - fromMs >= windowMs) {
+				countedBefore = nowMs - fromMs < 2 * windowMs ? counted : 0;
+				counted = 0;
+				fromMs = nowMs;
+			}
+			counted++;
+		},
+		most: () => Math.max(counted, countedBefore),
 	};
 }

@@ -29,7 +29,7 @@ export interface SmppRoute {
 	readonly binds: Readonly<Record<LinkMode, number>>;
 	/** submit_sm without an answer, per bind. */
 	readonly window: number;
-	/** submit_sm a second, per bind; 0: no limit. */
+	/** submit_sm a second, per bind; 0: no limit. `share` says which part of it is ours. */
 	readonly tps: number;
 	readonly connectTimeoutMs?: number;
 	readonly timers?: Partial<SessionTimers>;
@@ -104,6 +104,8 @@ export interface SmppPool {
 	commonRoom(): number;
 	/** Calls `listener`, at most once a turn, when there is room that there was not. */
 	onRoom(listener: () => void): void;
+	/** Which part of the route's rate is ours, 0 to 1, when other processes bind with the same account. */
+	share(part: number): void;
 	state(): PoolState;
 	/** Takes nothing more, waits for what is under way, unbinds. Idempotent. */
 	stop(graceMs: number): Promise<void>;
@@ -153,6 +155,10 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 		room: () => room(inner),
 		commonRoom: () => commonRoom(inner),
 		onRoom: (listener) => void inner.listeners.push(listener),
+		share(part) {
+			for (const link of inner.links) link.share(part, parts.clock.elapsed());
+			schedule(inner);
+		},
 		state: () => stateOf(inner),
 		stop: (graceMs) => (inner.stopped ??= stop(inner, graceMs)),
 	};

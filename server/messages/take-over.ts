@@ -1,0 +1,73 @@
+/**
+ * Takes over what the half that accepts hands to the half that sends: batches under a lease of ours go into the lanes
+ * or, if they are started and the carrier has room, on their way.
+ */
+import type { Clock } from "#platform/clock.ts";
+import type { Vault } from "#vault/index.ts";
+import { type HandedBatch, readHanded, type ToSending } from "./channel.ts";
+import type { Dispatcher, StartedBatch } from "./dispatch.ts";
+import type { Lanes } from "./lanes.ts";
+import type { Restraint } from "./restraint.ts";
+import type { Room } from "./room.ts";
+
+export interface TakeOverParts {
+	readonly vault: Vault;
+	readonly clock: Clock;
+	readonly lanes: Lanes;
+	readonly room: Pick<Room, "fits">;
+	readonly restraint: Pick<Restraint, "codeLeft">;
+	/** This batch has left without having been in a lane. */
+	readonly onLeft: (batch: StartedBatch) => void;
+}
+
+/** How old what a message was judged by may be when it leaves without another look, milliseconds. */
+const freshMs = 1_000;
+const retryMs = 250;
+
+export async function takeOver(
+	parts: TakeOverParts,
+	dispatcher: Pick<Dispatcher, "sendStarted" | "wake">,
+	{ batches, untilMs }: Extract<ToSending, { kind: "handed" }>,
+): Promise<void> {
+	const routeIds = new Set<string>();
+	for (const [i, text] of batches.entries()) {
+		// One batch a turn: reading its seals takes milliseconds, and a one-time code may be handed over meanwhile.
+		if (i > 0) await new Promise<void>((resolve) => void setImmediate(resolve));
+		const handed = JSON.parse(text) as HandedBatch;
+		await warm(parts, handed.tenantId, untilMs);
+		takeOne(parts, dispatcher, readHanded(handed, parts.vault), untilMs);
+		routeIds.add(handed.routeId);
+	}
+	for (const routeId of routeIds) dispatcher.wake(routeId);
+}
+
+function takeOne(
+	{ clock, room, lanes, restraint, onLeft }: TakeOverParts,
+	dispatcher: Pick<Dispatcher, "sendStarted">,
+	batch: StartedBatch,
+	untilMs: number,
+): void {
+	const nowMs = clock.now();
+	const lagMs = nowMs - (batch.known[0]?.facts.now ?? 0);
+	if (!batch.started || nowMs >= untilMs || lagMs >= freshMs || !room.fits(batch))
+		return lanes.push(batch);
+	onLeft(batch);
+	if (batch.class === 0) restraint.codeLeft(lagMs);
+	dispatcher.sendStarted(batch);
+}
+
+/** While the database is away a tenant's keys may not come; the leases end meanwhile. */
+async function warm(
+	{ vault, clock }: Pick<TakeOverParts, "vault" | "clock">,
+	tenantId: string,
+	untilMs: number,
+): Promise<void> {
+	for (;;) {
+		try {
+			return await vault.warm([tenantId]);
+		} catch (error) {
+			if (clock.now() > untilMs) throw error;
+			await new Promise((resolve) => void setTimeout(resolve, retryMs));
+		}
+	}
+}
