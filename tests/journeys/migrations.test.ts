@@ -78,7 +78,7 @@ test("0002: verdicts, seals and waiting entries move to where they are read now"
 	]);
 });
 
-test("0011: suppressions of before are as they were, in force and still to be re-indexed; a process of before goes on", async () => {
+test("0010: suppressions of before are as they were, in force and still to be re-indexed; a process of before goes on", async () => {
 	await rewindTo("0006");
 	await admin.run("select wx.create_tenant($1, $2, $2, now())", [tenant, Buffer.from("x")]);
 	const index = Buffer.alloc(32, 5);
