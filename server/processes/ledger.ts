@@ -102,7 +102,6 @@ function startWitnesses(
 	{ config, databases, clock, log, metrics }: LedgerOpening,
 	witnesses: readonly Witness[],
 ) {
-	if (witnesses.length === 0 || !config.ledgerSigner) return { stop: async () => undefined };
 	const egress = createEgress({
 		allow: config.ledgerWitnessNetworks,
 		clock,
@@ -118,11 +117,13 @@ function startWitnesses(
 		metrics,
 		witnesses,
 	});
-	const loop = startLoop({ log, name: "ledger.witnesses", everyMs: witnessEveryMs, step });
+	const isOurs = witnesses.length > 0 && config.ledgerSigner;
+	const every = { log, name: "ledger.witnesses", everyMs: witnessEveryMs, step };
+	const loop = isOurs ? startLoop(every) : undefined;
 	return {
 		async stop(): Promise<void> {
 			ending.abort();
-			await loop.stop();
+			await loop?.stop();
 			egress.close();
 		},
 	};
