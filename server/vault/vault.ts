@@ -16,7 +16,7 @@ import { deriveBytes } from "./derive.ts";
 import { digest, equalBytes } from "./digest.ts";
 import { epochOf, format, openEnvelope, sealEnvelope } from "./envelope.ts";
 import type { KeyFiles } from "./key-files.ts";
-import { createKeyring, type KeyringParts } from "./keyring.ts";
+import { createKeyring, type Keyring, type KeyringParts } from "./keyring.ts";
 import type { Part } from "./hmac.ts";
 import type { Keys } from "./keys.ts";
 import { bindPlace, type Place, type PlatformPlace } from "./place.ts";
@@ -100,7 +100,7 @@ export function createVault(parts: VaultParts): Vault {
 	});
 	const contacts = createContacts({
 		keysOf: keyring.of,
-		forgetTenant: keyring.forget,
+		refreshEpochs: keyring.refreshEpochs,
 		random,
 		clock,
 		...(contactsMax !== undefined && { contactsMax }),
@@ -120,7 +120,7 @@ export function createVault(parts: VaultParts): Vault {
 	const vault: Vault = {
 		warm: keyring.warm,
 		seal: (place, plaintext) => seal(keyring.of(place.tenantId), place.tenantId, place, plaintext),
-		open: (place, sealed) => open(keyring.of(place.tenantId), place.tenantId, place, sealed),
+		open: (place, sealed) => openOrSuspect(keyring, place, sealed),
 		sealJson: (place, value) => vault.seal(place, Buffer.from(JSON.stringify(value), "utf8")),
 		openJson: (place, sealed) => JSON.parse(vault.open(place, sealed).toString("utf8")),
 		contacts,
@@ -209,6 +209,17 @@ function knownKey(keys: Keys, epoch: number) {
 	const key = keys.sealing(epoch);
 	if (key === undefined) throw VaultError.of("unknown_key", `key epoch ${epoch} is not known`);
 	return key;
+}
+
+function openOrSuspect(keyring: Keyring, place: Place, sealed: Buffer): Buffer {
+	const { tenantId } = place;
+	try {
+		return open(keyring.of(tenantId), tenantId, place, sealed);
+	} catch (error) {
+		// A clock that is far off, here or where the key was made. Whoever asks again will find it known.
+		if (error instanceof VaultError && error.reason === "unknown_key") keyring.suspect(tenantId);
+		throw error;
+	}
 }
 
 function open(keys: Keys, tenantId: string, place: PlatformPlace, sealed: Buffer): Buffer {
