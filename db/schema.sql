@@ -75,6 +75,19 @@ create policy batch_of_tenants on contact_epochs for all to waxwing_worker using
 create policy one_tenant on contact_epochs for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on contact_epochs for all to waxwing_owner using true with check true;
 
+create table contact_erasure_counts (
+	tenant_id uuid not null,
+	erasures integer not null,
+	constraint contact_erasure_counts_pkey PRIMARY KEY (tenant_id)
+);
+alter table contact_erasure_counts enable row level security;
+alter table contact_erasure_counts force row level security;
+create policy batch_of_tenants on contact_erasure_counts for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy one_tenant on contact_erasure_counts for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
+create policy owner_all on contact_erasure_counts for all to waxwing_owner using true with check true;
+grant select on contact_erasure_counts to waxwing_app;
+grant select on contact_erasure_counts to waxwing_worker;
+
 create table contact_erasures (
 	tenant_id uuid not null,
 	id uuid not null,
@@ -110,7 +123,7 @@ create table contact_keys (
 	created_at timestamp with time zone not null,
 	constraint contact_keys_pkey PRIMARY KEY (tenant_id, environment, contact_index),
 	constraint contact_keys_contact_index_check CHECK ((length(contact_index) = 32)),
-	constraint contact_keys_wrapped_check CHECK ((length(wrapped) = 64))
+	constraint contact_keys_wrapped_check CHECK ((length(wrapped) = ANY (ARRAY[49, 64]))) NOT VALID
 );
 alter table contact_keys enable row level security;
 alter table contact_keys force row level security;

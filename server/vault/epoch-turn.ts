@@ -15,7 +15,7 @@ import {
 	readEpochs,
 	showEpochs,
 } from "./contact-epochs.ts";
-import { contactNonceBytes, unwrapContact, wrapContact } from "./contact-key.ts";
+import { contactNonceBytes } from "./contact-key.ts";
 import {
 	type ContactKeyRow,
 	type ContactRef,
@@ -27,6 +27,7 @@ import {
 import type { KeyFiles } from "./key-files.ts";
 import { completeErasures } from "./rotation-store.ts";
 import { setContactEpoch } from "./store.ts";
+import { openContact, wrapContact } from "./stored-key.ts";
 import { VaultError } from "./vault-error.ts";
 import type { Wrapping } from "./wrapping.ts";
 
@@ -97,7 +98,7 @@ async function* rewrapAll(
 			const moved = rows.map((row) => rewrap(row, epochs, random));
 			rewrapContactKeys(
 				tx,
-				moved.filter((row) => row.was !== row.wrapped),
+				moved.filter((row) => row.was !== row.stored),
 			);
 			return moved.map(showSurvivor);
 		});
@@ -108,16 +109,16 @@ async function* rewrapAll(
 
 function rewrap(row: ContactKeyRow, epochs: ContactEpochs, random: Random) {
 	const { newest } = epochs;
-	const [from, to] = [epochs.wrappingKey(row.epoch), epochs.wrappingKey(newest)];
+	const [from, to] = [epochs.keyOf(row.epoch), epochs.keyOf(newest)];
 	if (row.epoch === newest || from === undefined || to === undefined)
 		// One of a destroyed epoch opens for nobody: it stays as it is.
-		return { ...row, was: row.wrapped };
-	const material = unwrapContact(from, row.epoch, row, row.wrapped);
-	if (material === undefined) return { ...row, was: row.wrapped };
+		return { ...row, was: row.stored };
+	const material = openContact(from, row.epoch, row, row.stored);
+	if (material === undefined) return { ...row, was: row.stored };
 	const nonce = random.bytes(contactNonceBytes);
-	const wrapped = wrapContact(to, newest, row, nonce, material);
+	const stored = wrapContact(to, newest, row, nonce, material);
 	material.fill(0);
-	return { ...row, epoch: newest, wrapped, was: row.wrapped };
+	return { ...row, epoch: newest, stored, was: row.stored };
 }
 
 // Survivors, for a restored database -------------------------------------------------------------------------------
@@ -126,24 +127,24 @@ export function survivorsFile(tenantId: string): string {
 	return `${tenantId}.contacts`;
 }
 
-function showSurvivor({ environment, index, epoch, wrapped, createdAtMs }: ContactKeyRow): string {
+function showSurvivor({ environment, index, epoch, stored, createdAtMs }: ContactKeyRow): string {
 	return [
 		environment,
 		index.toString("base64"),
 		epoch,
-		wrapped.toString("base64"),
+		stored.toString("base64"),
 		createdAtMs,
 	].join(" ");
 }
 
 function readSurvivor(tenantId: string, line: string): ContactKeyRow {
-	const [environment, index = "", epoch, wrapped = "", createdAtMs] = line.split(" ");
+	const [environment, index = "", epoch, stored = "", createdAtMs] = line.split(" ");
 	return {
 		tenantId,
 		environment: environment as Environment,
 		index: Buffer.from(index, "base64"),
 		epoch: Number(epoch),
-		wrapped: Buffer.from(wrapped, "base64"),
+		stored: Buffer.from(stored, "base64"),
 		createdAtMs: Number(createdAtMs),
 	};
 }

@@ -290,7 +290,7 @@ test("a line that a crash cut off is left out, and the next one is whole", async
 	});
 });
 
-test("keys rotate under load and nothing stays unreadable: root, tenant, contact epoch", {
+test("keys rotate under load and nothing is refused: root, tenant, contact epoch", {
 	timeout: 60_000,
 }, async (t) => {
 	const loaded = await world.open();
@@ -331,12 +331,18 @@ test("keys rotate under load and nothing stays unreadable: root, tenant, contact
 		clock.advance(ms);
 		resolve();
 	};
+	const goOn = async (more: number): Promise<void> => {
+		const until = rounds + more;
+		while (rounds < until) await new Promise((tick) => void setTimeout(tick, 5));
+	};
 	const busy = [load(loaded), load(other)];
 	t.after(() => void (stop = true));
 	const before = (await work.status()).newestRoot as string;
 	await work.rotateRoot();
 	await work.rewrap();
 	for (const { tenantId } of scopes) await work.rotateTenant(tenantId);
+	// Both processes meet what the first has sealed under an epoch that the second has not heard of.
+	await goOn(20);
 	await advance(21 * minuteMs);
 	await work.work();
 	const after = await work.status();
@@ -344,19 +350,10 @@ test("keys rotate under load and nothing stays unreadable: root, tenant, contact
 	assert.equal(after.keysByRoot.get(before) ?? 0, 0);
 	assert.equal(after.tenantsTurning, 0);
 	await work.destroyRoot(before);
-	const settled = rounds + 20;
-	while (rounds < settled) await new Promise((resolve) => void setTimeout(resolve, 10));
+	await goOn(20);
 	stop = true;
 	await Promise.all(busy);
-	// A process that meets an epoch which another has just turned refuses what it was about to do, and knows it from
-	// then on: once for each tenant and process, and of one look at most.
-	const {
-		open,
-		unknown_key: unread = 0,
-		"contact epoch 2 is not known": unsealed = 0,
-		...others
-	} = seen;
-	assert.ok(unread + unsealed <= scopes.length * busy.length * 50, JSON.stringify(seen));
+	const { open, ...others } = seen;
 	assert.deepEqual(others, {}, JSON.stringify(seen));
 	assert.ok((open as number) > 500, String(open));
 	const fresh = await world.open();

@@ -25,11 +25,9 @@ import {
 	erasuresWaiting,
 	findErasure,
 } from "./rotation-store.ts";
-import type { Vault } from "./vault.ts";
 
 export interface ErasureParts extends TurnParts {
 	readonly db: Pick<Database, "inTenant">;
-	readonly vault: Pick<Vault, "warm" | "contacts">;
 	readonly ids: Ids;
 }
 
@@ -67,14 +65,13 @@ export interface Replayed {
 const waitingMost = 10_000;
 
 export function createErasures(parts: ErasureParts): Erasures {
-	const { db, files, vault, ids, clock } = parts;
+	const { db, files, ids, clock } = parts;
 	const apply = async (one: Listed, record?: OnRecord): Promise<void> => {
-		const { tenantId, environment, index } = one;
+		const { tenantId, environment } = one;
 		await db.inTenant({ tenantId, environment }, async (tx) => {
 			await eraseContact(tx, one);
 			await record?.(tx, one.id);
 		});
-		vault.contacts.forget({ tenantId, environment, index });
 	};
 	const find = async (scope: Scope, id: string): Promise<ErasureRow> => {
 		const row = await db.inTenant(scope, (tx) => findErasure(tx, scope, id));

@@ -30,6 +30,8 @@ test("the same as node's own, for any key and message", () => {
 			createHmac("sha256", key).update(message).digest("hex");
 		assert.equal(mac.text(text).toString("hex"), expected(Buffer.from(text, "utf8")));
 		const parts = [text, random.bytes(round % 40), ""];
+		const room = Buffer.concat([Buffer.alloc(64), Buffer.from(text, "utf8")]);
+		assert.equal(mac.behind(room).toString("hex"), expected(Buffer.from(text, "utf8")));
 		assert.equal(mac.parts(parts).toString("hex"), expected(joinParts(parts, 0)));
 		assert.deepEqual(sha256(text), createHash("sha256").update(text).digest());
 	}

@@ -12,9 +12,12 @@ export interface HmacKey {
 	text(value: string): Buffer;
 	/** 32 bytes over the parts in order, each behind its length (4 bytes): no two lists give the same octets. */
 	parts(parts: readonly Part[]): Buffer;
+	/** 32 bytes over what stands behind the first 64 octets. Those are room for the padded key, which is left there. */
+	behind(octets: Buffer): Buffer;
 }
 
-const blockBytes = 64;
+/** Octets that `behind` needs in front. */
+export const blockBytes = 64;
 const sumBytes = 32;
 
 /** `key` is at most 64 bytes, which is all that is used here; they are copied. */
@@ -39,6 +42,7 @@ export function hmacKey(key: Buffer): HmacKey {
 			return finish(octets);
 		},
 		parts: (parts) => finish(joinParts(parts, blockBytes)),
+		behind: finish,
 	};
 }
 

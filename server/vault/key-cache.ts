@@ -13,6 +13,10 @@ export interface KeyCache {
 	of(tenantId: string): Keys;
 	/** The next `warm` fetches the tenant's keys anew. */
 	forget(tenantId: string): void;
+	/** As `forget`, unless they were fetched lately: for what may be a key that is new, or one that never was. */
+	suspect(tenantId: string): void;
+	/** Puts others in their place; they are no younger for it. Nothing when the tenant left memory. */
+	exchange(tenantId: string, change: (keys: Keys) => Keys): void;
 }
 
 export interface KeyCacheParts {
@@ -28,11 +32,13 @@ const tenantsMaxDefault = 10_000;
 const refreshMs = 10 * 60_000;
 /** Keys that could not be fetched anew for this long are of no use any more. */
 const awayMs = 2 * refreshMs;
+/** Whoever makes keys up has them fetched this often, whatever they send. */
+const suspectMs = 30_000;
 /** Keys nobody warmed for this long leave memory. */
 const idleMs = 15 * 60_000;
 
 interface Held {
-	readonly keys: Keys | VaultError;
+	keys: Keys | VaultError;
 	readonly loadedAtMs: number;
 	usedAtMs: number;
 	/** Something changed: to be fetched anew, and used meanwhile. */
@@ -51,7 +57,13 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 		for (const [tenantId, keys] of loaded) {
 			const before = held.get(tenantId);
 			if (isAway(keys) && before !== undefined && !isOver(before, nowMs)) continue;
-			moveToEnd(held, tenantId, { keys, loadedAtMs: nowMs, usedAtMs: nowMs, isStale: false });
+			const landed = withoutDestroyed(keys, before?.keys);
+			moveToEnd(held, tenantId, {
+				keys: landed,
+				loadedAtMs: nowMs,
+				usedAtMs: nowMs,
+				isStale: false,
+			});
 		}
 		for (const [tenantId, { usedAtMs }] of held) {
 			if (held.size <= tenantsMax && nowMs - usedAtMs < idleMs) break;
@@ -91,6 +103,13 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 			if (missing.length > 0) underway.add(startLoading(missing));
 			await Promise.all(underway);
 		},
+		...verbsOver(held, clock),
+	};
+}
+
+/** What needs no fetching. */
+function verbsOver(held: ReadonlyMap<string, Held>, clock: Clock): Omit<KeyCache, "warm"> {
+	return {
 		of(tenantId) {
 			const keys = held.get(tenantId)?.keys;
 			if (keys === undefined)
@@ -102,7 +121,32 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 			const found = held.get(tenantId);
 			if (found !== undefined) found.isStale = true;
 		},
+		suspect(tenantId) {
+			const found = held.get(tenantId);
+			if (found !== undefined && clock.elapsed() - found.loadedAtMs >= suspectMs)
+				found.isStale = true;
+		},
+		exchange(tenantId, change) {
+			const found = held.get(tenantId);
+			if (found === undefined || found.keys instanceof VaultError) return;
+			found.keys = withoutDestroyed(change(found.keys), found.keys);
+		},
 	};
+}
+
+/**
+ * Of two who read a tenant's epochs at once the slower one may have read them before an epoch was destroyed: what is
+ * known to be destroyed does not come back.
+ */
+function withoutDestroyed<T extends Keys | VaultError>(
+	next: T,
+	before: Keys | VaultError | undefined,
+): T {
+	if (next instanceof VaultError || before === undefined || before instanceof VaultError)
+		return next;
+	const [now, then] = [next.contacts, before.contacts];
+	if (now instanceof VaultError || then instanceof VaultError) return next;
+	return now.oldest < then.oldest ? { ...next, contacts: then } : next;
 }
 
 function isAway(keys: Keys | VaultError): boolean {

@@ -26,6 +26,8 @@ import { join } from "node:path";
 export interface KeyFiles {
 	/** Undefined when there is none. */
 	read(name: string): Buffer | undefined;
+	/** Another one whenever the file was written, by whomever; undefined when there is none. Reads nothing of it. */
+	mark(name: string): string | undefined;
 	/** Synced before it returns. */
 	write(name: string, content: string | Buffer): void;
 	/** Only if there is none; false when somebody else was first. */
@@ -56,6 +58,7 @@ export function openKeyFiles(dataDir: string): KeyFiles {
 	return {
 		pathOf,
 		read: (name) => (existsSync(pathOf(name)) ? readFileSync(pathOf(name)) : undefined),
+		mark: (name) => markOf(pathOf(name)),
 		write(name, content) {
 			make();
 			replaceFile(folder, pathOf(name), content);
@@ -88,6 +91,20 @@ export function openKeyFiles(dataDir: string): KeyFiles {
 				.filter((name) => /^[0-9a-f]{8}-[0-9a-f-]{27}\.epochs$/.test(name))
 				.map((name) => name.slice(0, -".epochs".length)),
 	};
+}
+
+/** Of the opened file, not of its name: on a network's disk a name's facts may be old ones. */
+function markOf(path: string): string | undefined {
+	let file: number;
+	try {
+		file = openSync(path, "r");
+	} catch (error) {
+		if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+		throw error;
+	}
+	const { ino, size, mtimeNs } = fstatSync(file, { bigint: true });
+	closeSync(file);
+	return `${ino}/${size}/${mtimeNs}`;
 }
 
 function replaceFile(folder: string, path: string, content: string | Buffer): void {

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Random } from "#platform/ids.ts";
-import { type EpochParts, loadEpochs } from "./contact-epochs.ts";
+import { type EpochParts, loadEpochs, markOf } from "./contact-epochs.ts";
 import { keyBytes } from "./derive.ts";
 import { platformEpoch } from "./envelope.ts";
 import { createKeyCache, type KeyCache } from "./key-cache.ts";
@@ -16,6 +16,11 @@ import type { Wrapping } from "./wrapping.ts";
 
 export interface Keyring extends KeyCache {
 	readonly platform: Keys;
+	/**
+	 * Reads the contact epochs of these tenants anew, of those whose key file was written since. Takes one look at a
+	 * file for each, no database, and the key service only if there is something new. What fails is left as it was.
+	 */
+	refreshEpochs(tenantIds: readonly string[]): Promise<void>;
 	/** A new random tenant key of epoch 1. It is not in the cache until it is stored and warmed. */
 	makeNew(tenantId: string): Promise<{ readonly wrapped: Buffer; readonly keys: Keys }>;
 }
@@ -69,12 +74,46 @@ export function createKeyring(parts: KeyringParts): Keyring {
 	});
 	return {
 		...cache,
+		refreshEpochs: createRefresh(parts, cache),
 		platform: keysFrom(new Map([[platformEpoch, Buffer.from(platformKey)]]), platformEpoch),
 		async makeNew(tenantId) {
 			const key = random.bytes(keyBytes);
 			const wrapped = await wrapping.wrap(key, tenantKeyLabel(tenantId, firstEpoch));
 			return { wrapped, keys: keysFrom(new Map([[firstEpoch, key]]), firstEpoch) };
 		},
+	};
+}
+
+/** Each tenant's file is looked at once for all who ask at the same time. */
+function createRefresh(
+	{ wrapping, random, epochs, clock }: KeyringParts,
+	cache: KeyCache,
+): Keyring["refreshEpochs"] {
+	const refresh = async (tenantId: string): Promise<void> => {
+		if (epochs === undefined) return;
+		const { contacts } = cache.of(tenantId);
+		const mark = contacts instanceof VaultError ? undefined : contacts.mark;
+		if (markOf(epochs, tenantId) === mark) return;
+		// What is at hand was loaded, so the database knows of a first epoch: none is begun here.
+		const loading = loadEpochs({ ...epochs, wrapping, random }, tenantId, 1, clock.now());
+		try {
+			const fresh = await loading;
+			cache.exchange(tenantId, (keys) => ({ ...keys, contacts: fresh }));
+		} catch (error) {
+			// What is at hand goes on; the others of the batch must not suffer.
+			if (!(error instanceof VaultError)) throw error;
+		}
+	};
+	const refreshing = new Map<string, Promise<void>>();
+	return async (tenantIds) => {
+		const all = tenantIds.map((tenantId) => {
+			const underway = refreshing.get(tenantId);
+			if (underway !== undefined) return underway;
+			const fresh = refresh(tenantId).finally(() => void refreshing.delete(tenantId));
+			refreshing.set(tenantId, fresh);
+			return fresh;
+		});
+		await Promise.all(all);
 	};
 }
 

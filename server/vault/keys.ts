@@ -2,13 +2,13 @@
  * A tenant's key and what is derived from it. The key is 32 random bytes per epoch, stored wrapped under the
  * root key and bound to tenant and epoch. In memory it lives in closures only.
  */
-import type { KeyObject } from "node:crypto";
 import { type BlindIndexer, blindIndexer } from "./blind-index.ts";
-import type { ContactEpochs } from "./contact-epochs.ts";
+import { type ContactEpochs, epochsOf } from "./contact-epochs.ts";
 import { deriveBytes, deriveKey, keyBytes } from "./derive.ts";
 import { type HmacKey, hmacKey } from "./hmac.ts";
 import type { KeyLabel } from "./providers/provider.ts";
 import type { WrappedKey } from "./store.ts";
+import { epochKey } from "./stored-key.ts";
 import { suppressionIndexer } from "./suppression-key.ts";
 import { VaultError } from "./vault-error.ts";
 import type { Wrapping } from "./wrapping.ts";
@@ -41,7 +41,7 @@ export function keysFrom(epochs: ReadonlyMap<number, Buffer>, newestEpoch: numbe
 	macBytes.fill(0);
 	// Without key files; else the tenant's own key for it takes this one's place.
 	const suppressions = suppressionIndexer(deriveBytes(oldest, "suppression"));
-	const oldestDerived = deriveKey(oldest, "contact/wrap");
+	const contacts = epochsOf(new Map([[0, epochKey(oldest)]]), undefined);
 	const sealing = new Map<number, XaesKey>();
 	for (const [epoch, key] of epochs) sealing.set(epoch, xaesKey(deriveBytes(key, "seal")));
 	for (const key of epochs.values()) key.fill(0);
@@ -51,13 +51,8 @@ export function keysFrom(epochs: ReadonlyMap<number, Buffer>, newestEpoch: numbe
 		index,
 		suppressions,
 		mac,
-		contacts: epochFrom(oldestDerived),
+		contacts,
 	};
-}
-
-/** Without key files: an epoch that follows from the tenant's key, and cannot be destroyed apart from it. */
-function epochFrom(wrappingKey: KeyObject): ContactEpochs {
-	return { newest: 0, wrappingKey: (epoch) => (epoch === 0 ? wrappingKey : undefined) };
 }
 
 /** What a tenant's wrapped key is bound to. */

@@ -16,7 +16,13 @@ import { openKeys } from "./open-keys.ts";
 import { createVault } from "./vault.ts";
 
 /** The tables that hold wrapped keys and erasures: what a backup of the database has of them. */
-const keyTables = ["tenant_keys", "contact_epochs", "contact_keys", "contact_erasures"] as const;
+const keyTables = [
+	"tenant_keys",
+	"contact_epochs",
+	"contact_keys",
+	"contact_erasures",
+	"contact_erasure_counts",
+] as const;
 
 export async function testKeys(clock: Clock = systemClock) {
 	const database = await testDatabase();

@@ -100,7 +100,7 @@ export function createVault(parts: VaultParts): Vault {
 	const keyring = keyringOf(parts);
 	const contacts = createContacts({
 		keysOf: keyring.of,
-		forgetTenant: keyring.forget,
+		refreshEpochs: keyring.refreshEpochs,
 		random,
 		clock,
 		...(contactsMax !== undefined && { contactsMax }),
@@ -115,7 +115,7 @@ export function createVault(parts: VaultParts): Vault {
 	const vault: Vault = {
 		warm: keyring.warm,
 		seal: (place, plaintext) => seal(keyring.of(place.tenantId), place.tenantId, place, plaintext),
-		open: (place, sealed) => open(keyring.of(place.tenantId), place.tenantId, place, sealed),
+		open: (place, sealed) => openOrSuspect(keyring, place, sealed),
 		sealJson: (place, value) => vault.seal(place, Buffer.from(JSON.stringify(value), "utf8")),
 		openJson: (place, sealed) => JSON.parse(vault.open(place, sealed).toString("utf8")),
 		contacts,
@@ -253,6 +253,17 @@ function knownKey(keys: Keys, epoch: number) {
 	const key = keys.sealing(epoch);
 	if (key === undefined) throw VaultError.of("unknown_key", `key epoch ${epoch} is not known`);
 	return key;
+}
+
+function openOrSuspect(keyring: Keyring, place: Place, sealed: Buffer): Buffer {
+	const { tenantId } = place;
+	try {
+		return open(keyring.of(tenantId), tenantId, place, sealed);
+	} catch (error) {
+		// A clock that is far off, here or where the key was made. Whoever asks again will find it known.
+		if (error instanceof VaultError && error.reason === "unknown_key") keyring.suspect(tenantId);
+		throw error;
+	}
 }
 
 function open(keys: Keys, tenantId: string, place: PlatformPlace, sealed: Buffer): Buffer {

@@ -212,6 +212,7 @@ const tables = [
 	"webhook_endpoints",
 	"contact_keys",
 	"contact_erasures",
+	"contact_erasure_counts",
 	"lane_entries",
 	"message_states",
 	"message_events",

@@ -401,6 +401,7 @@ async function fillTables(tenantId: string): Promise<void> {
 			"insert into contact_erasures values ($1, $3, 'live', $2, 1, null, 0, 0, 0, now(), null)",
 			[tenantId, bytes, key],
 		],
+		contact_erasure_counts: ["insert into contact_erasure_counts values ($1, 1)", [tenantId]],
 		decisions: [
 			"insert into decisions (tenant_id, message_id, environment, ruleset, verdicts, outcome, judged_at) select $1, id, 'live', 'sweep', 'p', 'cleared', now() from messages where tenant_id = $1 limit 1",
 			[tenantId],
