@@ -41,7 +41,7 @@ export interface Auditing {
 }
 
 /** What a route that is not audited gets; using it is a mistake in the route's declaration. */
-const nothing: CallAudit = {
+export const notAudited: CallAudit = {
 	recorded: true,
 	critical: false,
 	record: async () => {
@@ -56,7 +56,7 @@ export async function beginAudit(
 	caller: Caller,
 	requestId: string,
 ): Promise<CallAudit> {
-	if (route.audited === false) return nothing;
+	if (route.audited === false) return notAudited;
 	if (auditing === undefined) throw Fault.of("audit_unavailable", { retryAfterSeconds: 5 });
 	return auditing.begin(route, caller, requestId);
 }

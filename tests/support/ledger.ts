@@ -11,7 +11,7 @@ import {
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope } from "#platform/db.ts";
 import type { Audit, Caller, Route } from "#platform/http.ts";
-import type { Auditing } from "#platform/http-audit.ts";
+import { type Auditing, notAudited } from "#platform/http-audit.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Vault } from "#vault/index.ts";
 
@@ -50,6 +50,7 @@ export function testLedger(parts: {
 				? systemAudit(ledger, event)
 				: auditOf({ ledger, db, untilSigned }, event, callerOf(scope), requestId),
 		auditOf(route, caller) {
+			if (route.audited === false) return notAudited;
 			const event = Object.keys(eventTypes).find((name) => name === route.audited) as EventName;
 			return auditOf({ ledger, db, untilSigned }, event, callerOf(caller), requestId);
 		},
