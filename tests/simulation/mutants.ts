@@ -325,8 +325,8 @@ export const mutants: readonly Mutant[] = [
 		noticedBy: ["class order"],
 		...text(
 			"lanes.ts",
-			"const [urgent, ...others] = lanesOf(routeId) as",
-			"const [urgent, ...others] = lanesOf(routeId).toReversed() as",
+			"lanes.slice(0, 1) : lanes.slice(1)",
+			"lanes.slice(3) : lanes.slice(0, 3).toReversed()",
 		),
 	},
 	{
