@@ -6,6 +6,7 @@ import { manualClock } from "#platform/clock.ts";
 import type { Database, Statement } from "#platform/db.ts";
 import { createIds, seededRandom } from "#platform/ids.ts";
 import { silentLog } from "#platform/log.ts";
+import { createSuspects } from "./apart.ts";
 import { createDispatcher, type DispatchParts, type Outlet } from "./dispatch.ts";
 import { createLanes } from "./lanes.ts";
 import type { Parcel } from "./parcel.ts";
@@ -44,13 +45,14 @@ function expiredParcel(messageId: string): Parcel {
 		attempt: 0,
 		possibleDuplicate: false,
 		abandoned: false,
+		apart: false,
 	};
 }
 
 test("a message of a lost batch that has come back in another is decided of once", async () => {
 	const results: Result[] = [];
 	const lanes = createLanes();
-	const pool = { room: () => 10, commonRoom: () => 10 };
+	const pool = { room: () => 10, commonRoom: () => 10, trialRoom: () => 0 };
 	const outletOf = () => ({ pool, dialect: {} }) as unknown as Outlet;
 	const tx = {
 		query: async ({ name }: Statement) => (name === "lanes.start_batches" ? [{ id: held }] : []),
@@ -67,7 +69,7 @@ test("a message of a lost batch that has come back in another is decided of once
 		ids: createIds(clock, seededRandom(1)),
 		random: seededRandom(2),
 		log: silentLog,
-		room: createRoom(lanes, outletOf),
+		room: createRoom(lanes, createSuspects(), outletOf),
 		recorder: {
 			open: () => undefined,
 			record: (result: Result) => void results.push(result),

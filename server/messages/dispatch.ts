@@ -81,6 +81,8 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 	const { room, recorder } = parts;
 	/** By route: transactions that start batches. */
 	const starts = new Map<string, number>();
+	/** Routes for which a batch of suspects is being started. */
+	const trying = new Set<string>();
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
@@ -113,8 +115,24 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 			pump(routeId);
 		});
 	};
+	/** Suspects leave apart, a batch at a time: the binds say when. */
+	const tryApart = (routeId: string): void => {
+		const outlet = parts.outletOf(routeId);
+		if (stopping || outlet === undefined || trying.has(routeId)) return;
+		const batches = room.fillApart(routeId);
+		if (batches.length === 0) return;
+		fly(batches);
+		trying.add(routeId);
+		void send(own, outlet, batches, context, land).finally(() => {
+			trying.delete(routeId);
+			tryApart(routeId);
+		});
+	};
 	return {
-		wake: pump,
+		wake(routeId) {
+			pump(routeId);
+			tryApart(routeId);
+		},
 		sendStarted(batch) {
 			fly([batch]);
 			const outlet = parts.outletOf(batch.routeId) as Outlet;
@@ -184,8 +202,11 @@ function sendAll(
 				land(batch.id, stopped);
 				continue;
 			}
-			void pool.submit(submissionOf(parcel, dialect, facts, settings, context.nowMs)).then(
+			const submission = submissionOf(parcel, dialect, facts, settings, context.nowMs);
+			const leaves = parcel.apart ? pool.submitApart(submission) : pool.submit(submission);
+			void leaves.then(
 				(outcome) => {
+					if (parcel.apart) tellTrial(parts, batch, parcel, outcome);
 					if (outcome.kind === "unknown") parts.lateAnswers.remember(parcel);
 					land(batch.id, afterSubmit(parcel, outcome, context));
 				},
@@ -211,6 +232,27 @@ function sendAll(
 		}
 	}
 	if (renewed.length > 0) void storeRenewed(parts, renewed);
+}
+
+/** For whoever looks for the message that ends connections. */
+function tellTrial(
+	{ log }: DispatchParts,
+	{ parcels }: Batch,
+	{ messageId, routeId, attempt }: Parcel,
+	outcome: SubmitOutcome,
+): void {
+	if (outcome.kind !== "unknown" || outcome.reason !== "connection_lost") return;
+	const submits = attempt + 1;
+	log.warn(
+		{
+			event: "smpp.suspect",
+			message_id: messageId,
+			route_id: routeId,
+			submits,
+			beside: parcels.length - 1,
+		},
+		"the connection ended again when this message was submitted apart from others",
+	);
 }
 
 /** By batch that is still ours: what is known of its messages, in the order of its parcels. */

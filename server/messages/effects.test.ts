@@ -195,9 +195,10 @@ test("a crash in a started batch is an unknown outcome by class", () => {
 		[2, true],
 		[3, true],
 	] as const) {
-		const effects = afterUnknown({ ...parcel(), class: classNumber }, context);
+		const effects = afterUnknown({ ...parcel(), class: classNumber }, true, context);
 		assert.equal(effects.returned?.abandoned, abandoned, String(classNumber));
 		assert.equal(effects.returned?.possibleDuplicate, !abandoned, String(classNumber));
+		assert.equal(effects.returned?.apart, !abandoned, String(classNumber));
 		// A receipt may settle it before the second submit has its result: the flag must be there by then.
 		assert.equal(effects.transition?.possibleDuplicate, !abandoned, String(classNumber));
 	}

@@ -3,6 +3,7 @@
  * started, as the binds do not know of them yet. A part of each window is kept for authentication, so that a code
  * finds it free whatever else is leaving.
  */
+import type { Suspects } from "./apart.ts";
 import type { Outlet } from "./dispatch.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Batch } from "./parcel.ts";
@@ -15,11 +16,17 @@ export interface Room {
 	fits(batch: Batch): boolean;
 	/** Takes batches out of the lanes, as many as there is room for, and counts them as being started. */
 	fill(routeId: string): Batch[];
+	/** The same for suspects: at most one batch, when one may be tried. */
+	fillApart(routeId: string): Batch[];
 	/** These have been given to the binds, or will not be. */
 	leave(routeId: string, messages: number): void;
 }
 
-export function createRoom(lanes: Lanes, outletOf: (routeId: string) => Outlet | undefined): Room {
+export function createRoom(
+	lanes: Lanes,
+	suspects: Suspects,
+	outletOf: (routeId: string) => Outlet | undefined,
+): Room {
 	/** By route: messages whose batches are being started. */
 	const starting = new Map<string, number>();
 	const add = (routeId: string, messages: number): void =>
@@ -41,6 +48,8 @@ export function createRoom(lanes: Lanes, outletOf: (routeId: string) => Outlet |
 			for (const batch of batches) add(routeId, batch.parcels.length);
 			return batches;
 		},
+		fillApart: (routeId) =>
+			(outletOf(routeId)?.pool.trialRoom() ?? 0) > 0 ? suspects.take(routeId) : [],
 		leave: (routeId, messages) => add(routeId, -messages),
 	};
 }

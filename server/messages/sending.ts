@@ -18,6 +18,7 @@ import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
+import { createSuspects, type Suspects } from "./apart.ts";
 import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
 import {
 	type HandedBatch,
@@ -82,6 +83,9 @@ export class UncleanStop extends Error {}
 interface Inner extends SendingParts {
 	readonly owner: string;
 	readonly lanes: Lanes;
+	/** Of suspects: see apart.ts. */
+	readonly suspects: Suspects;
+	readonly trialSize: (routeId: string) => number;
 	readonly room: Room;
 	readonly recorder: Recorder;
 	readonly inbound: Inbound;
@@ -108,13 +112,16 @@ const retryMs = 250;
 
 export async function startSending(parts: SendingParts): Promise<Sending> {
 	const lanes = createLanes();
+	const suspects = createSuspects();
 	const outlets = new Map<string, Outlet>();
 	const outletOf = (routeId: string): Outlet | undefined => outlets.get(routeId);
 	const inner: Inner = {
 		...parts,
 		owner: parts.ids.next(),
 		lanes,
-		room: createRoom(lanes, outletOf),
+		suspects,
+		trialSize: (routeId) => outletOf(routeId)?.pool.trialSize() ?? 1,
+		room: createRoom(lanes, suspects, outletOf),
 		recorder: createRecorder(parts),
 		inbound: inboundOf(parts),
 		outlets,
@@ -149,8 +156,8 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 }
 
 /** What was never started goes back at once. Without a database both that and results wait for the leases to end. */
-async function giveBack({ worker, lanes }: Inner, unwritten: number): Promise<void> {
-	const batches = lanes.drain();
+async function giveBack({ worker, lanes, suspects }: Inner, unwritten: number): Promise<void> {
+	const batches = [...lanes.drain(), ...suspects.drain()];
 	const messages = batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
 	const given = await releaseBatches(worker, batches).then(
 		() => true,
@@ -296,11 +303,11 @@ function take(inner: Inner, route: RouteRuntime, { pdu }: Deliver): Promise<void
 }
 
 function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop[] {
-	const { log, lanes, recorder } = inner;
+	const { log, lanes, suspects, recorder } = inner;
 	const sweep: SweepParts = {
 		...inner,
 		router,
-		heldIds: () => [...lanes.batchIds(), ...recorder.openIds()],
+		heldIds: () => [...lanes.batchIds(), ...suspects.batchIds(), ...recorder.openIds()],
 		unservedRouteIds: () =>
 			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
 		places: new Map(),
@@ -352,13 +359,19 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 }
 
 function measure(inner: Inner, dispatcher: Dispatcher): void {
-	const { metrics, lanes, recorder, routes } = inner;
-	const waiting = (): number => routes.reduce((sum, route) => sum + lanes.waiting(route.id), 0);
+	const { metrics, lanes, suspects, recorder, routes } = inner;
+	const waitingIn = (some: Lanes | Suspects): number =>
+		routes.reduce((sum, route) => sum + some.waiting(route.id), 0);
 	const bound = (): number => routes.filter((route) => isBound(inner, route.id)).length;
 	metrics.gauge(
 		"wx_messages_waiting_in_memory",
 		"Messages leased, waiting for a carrier.",
-		waiting,
+		() => waitingIn(lanes) + waitingIn(suspects),
+	);
+	metrics.gauge(
+		"wx_messages_suspect",
+		"Messages leased that were lost with a connection and are tried apart.",
+		() => waitingIn(suspects),
 	);
 	metrics.gauge(
 		"wx_messages_in_flight",

@@ -23,6 +23,7 @@ import {
 import type { DeliverSm } from "../../server/channels/sms/smpp/pdu.ts";
 import { buildSubmits } from "../../server/channels/sms/smpp/submission.ts";
 import { tags } from "../../server/channels/sms/smpp/tlv.ts";
+import { createTrials, type TrialBind, type Trials } from "../../server/channels/sms/smpp/trial.ts";
 import type { Owner, VirtualTime } from "./virtual-time.ts";
 import { type CarrierWeather, calmCarrier, drawFate } from "./weather.ts";
 
@@ -32,6 +33,8 @@ export interface CarrierWatcher {
 		owner: Owner,
 		routeId: string,
 		submission: SmsSubmission,
+		/** Messages that are on the same bind without an answer. */
+		beside: ReadonlySet<string>,
 	): (outcome: SubmitOutcome) => void;
 	/** A receipt was given to a process, which has said that it is stored. */
 	receiptTaken(routeId: string, carrierId: string, messageState: number): void;
@@ -46,6 +49,8 @@ export interface CarrierParts {
 	readonly window: number;
 	/** Milliseconds between the sending of a part and its answer, as a rule. */
 	readonly answerMs: number;
+	/** A message to this number ends the connection each time that it comes. */
+	readonly poison: string;
 }
 
 export interface Carrier {
@@ -79,6 +84,9 @@ interface Line {
 	readonly listeners: (() => void)[];
 	readonly queue: { readonly job: Job; readonly submission: SmsSubmission }[];
 	readonly flights: Set<Flight>;
+	readonly trials: Trials<TrialBind>;
+	/** A suspect that is not wholly written yet. */
+	suspect: Job | undefined;
 	isBound: boolean;
 	isStopped: boolean;
 }
@@ -118,6 +126,12 @@ function openPool(
 		listeners: [],
 		queue: [],
 		flights: new Set(),
+		trials: createTrials<TrialBind>({
+			clock,
+			binds: () => [asBind(inner, own)],
+			onChange: () => freed(inner, own),
+		}),
+		suspect: undefined,
 		isBound: false,
 		isStopped: false,
 	};
@@ -125,11 +139,14 @@ function openPool(
 	const { time, random, window } = inner.parts;
 	time.schedule(random.fraction() * 50, own.owner, () => bind(inner, own));
 	const room = (kept: number): number =>
-		own.isBound && !own.isStopped
+		own.isBound && !own.isStopped && own.trials.aside() === undefined
 			? Math.max(0, window - kept - own.flights.size - own.queue.length)
 			: 0;
 	return {
-		submit: (submission) => submit(inner, own, submission, clock),
+		submit: (submission) => submit(inner, own, submission, clock, false),
+		submitApart: (submission) => submit(inner, own, submission, clock, true),
+		trialRoom: () => own.trials.room(),
+		trialSize: () => own.trials.size(),
 		room: () => room(0),
 		commonRoom: () => room(Math.min(1, window - 1)),
 		onRoom: (listener) => void own.listeners.push(listener),
@@ -144,6 +161,7 @@ function openPool(
 		async stop(graceMs) {
 			own.isStopped = true;
 			giveBack(own);
+			own.trials.stop();
 			if (own.flights.size > 0)
 				await new Promise<void>((resolve) => void time.schedule(graceMs, own.owner, resolve));
 			drop(inner, own, undefined);
@@ -171,6 +189,7 @@ function submit(
 	line: Line,
 	submission: SmsSubmission,
 	clock: Clock,
+	isApart: boolean,
 ): Promise<SubmitOutcome> {
 	if (!line.isBound || line.isStopped) return Promise.resolve({ kind: "unsent" });
 	const built = buildSubmits(submission, line.dialect, clock);
@@ -181,14 +200,17 @@ function submit(
 	return new Promise((resolve) => {
 		let told: ((outcome: SubmitOutcome) => void) | undefined;
 		const job: Job = createJob(submission.id, built.pdus, (outcome) => {
+			if (isApart) line.trials.settled(job, outcome);
 			told?.(outcome);
 			resolve(outcome);
 		});
 		const first = (): void => {
-			told = inner.parts.watcher.leaves(line.owner, line.routeId, submission);
+			const beside = new Set([...line.flights].map((flight) => flight.job.id));
+			told = inner.parts.watcher.leaves(line.owner, line.routeId, submission, beside);
 		};
 		firsts.set(job, first);
-		line.queue.push({ job, submission });
+		if (isApart) line.trials.add(job);
+		else line.queue.push({ job, submission });
 		pump(inner, line);
 	});
 }
@@ -197,16 +219,48 @@ function submit(
 const firsts = new WeakMap<Job, () => void>();
 
 function pump(inner: Inner, line: Line): void {
+	writeSuspect(inner, line);
+	line.trials.tend();
 	while (line.isBound && line.flights.size < inner.parts.window && line.queue.length > 0) {
 		const { job } = line.queue[0] as Line["queue"][number];
 		if (job.next >= job.pdus.length) {
 			line.queue.shift();
 			continue;
 		}
+		// What is half written is written to its end.
+		if (job.next === 0 && line.trials.aside() !== undefined) break;
 		if (job.next === 0) firsts.get(job)?.();
 		sendPart(inner, line, job);
 		if (job.next >= job.pdus.length) line.queue.shift();
 	}
+}
+
+function writeSuspect(inner: Inner, line: Line): void {
+	const { suspect: job } = line;
+	if (job === undefined) return;
+	while (line.isBound && line.flights.size < inner.parts.window && job.next < job.pdus.length) {
+		if (job.next === 0) firsts.get(job)?.();
+		sendPart(inner, line, job);
+	}
+	if (job.next >= job.pdus.length) line.suspect = undefined;
+}
+
+/** The line as the product's trials see a bind. */
+function asBind(inner: Inner, line: Line): TrialBind {
+	const isBusy = (): boolean => line.suspect !== undefined || (line.queue[0]?.job.next ?? 0) > 0;
+	return {
+		mode: "transceiver",
+		state: () => (line.isBound && !line.isStopped ? "bound" : "waiting"),
+		outstanding: () => line.flights.size,
+		busy: isBusy,
+		free: () => (isBusy() ? 0 : Math.max(0, inner.parts.window - line.flights.size)),
+		take(job) {
+			line.suspect = job;
+			writeSuspect(inner, line);
+		},
+		roundTripMs: () => inner.parts.answerMs,
+		excuse: () => undefined,
+	};
 }
 
 function sendPart(inner: Inner, line: Line, job: Job): void {
@@ -215,7 +269,8 @@ function sendPart(inner: Inner, line: Line, job: Job): void {
 	job.due++;
 	line.flights.add(flight);
 	const { time, random } = inner.parts;
-	const fate = drawFate(inner.weather, random);
+	const drawn = drawFate(inner.weather, random);
+	const fate = job.pdus[0]?.destination.address === inner.parts.poison ? "drop" : drawn;
 	const answerMs =
 		inner.parts.answerMs * (0.5 + random.fraction()) * (random.fraction() < 0.05 ? 20 : 1);
 	const respond = (status: number, carrierId: string): void =>
@@ -243,7 +298,9 @@ function sendPart(inner: Inner, line: Line, job: Job): void {
 		}
 		case "drop":
 			if (random.fraction() < 0.5) take(inner, line.routeId, answerMs);
-			time.schedule(1, line.owner, () => drop(inner, line, 200 + random.fraction() * 3_000));
+			time.schedule(1, line.owner, () =>
+				drop(inner, line, 200 + random.fraction() * (drawn === "drop" ? 3_000 : 800)),
+			);
 	}
 }
 
@@ -283,11 +340,18 @@ function drop(inner: Inner, line: Line, backMs: number | undefined): void {
 	inner.parts.watcher.note(`${line.owner.name} lost its bind`);
 	const flights = [...line.flights];
 	for (const { job } of flights) abandon(job);
+	const { suspect } = line;
+	line.suspect = undefined;
+	if (suspect !== undefined && !flights.some(({ job }) => job === suspect)) {
+		abandon(suspect);
+		settleWhenDone(suspect);
+	}
 	for (const flight of flights) {
 		over(flight);
 		recordAnswer(flight.job, flight.part, { kind: "lost" }, line.dialect.refusals);
 	}
 	giveBack(line);
+	line.trials.tend();
 	if (backMs !== undefined) inner.parts.time.schedule(backMs, line.owner, () => bind(inner, line));
 }
 

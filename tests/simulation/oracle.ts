@@ -5,6 +5,7 @@
 import type { SmsSubmission, SubmitOutcome } from "#channels/index.ts";
 import { addressKey, askedKeys, consentOf, isSuppressed } from "./meanings-facts.ts";
 import type { Session } from "./memory-database.ts";
+import { type Departures, watchBeside, watchCode } from "./oracle-apart.ts";
 import type {
 	BatchRow,
 	EventRow,
@@ -38,6 +39,10 @@ export const invariants = [
 	"every message ends",
 	"class order",
 	"tenants in turn",
+	"suspects leave apart",
+	"codes do not wait",
+	"the innocent end soon",
+	"the innocent leave seldom",
 	"bounded",
 	"no failure escapes",
 ] as const;
@@ -61,14 +66,21 @@ interface Permit {
 	readonly startedAtMs: number;
 	readonly suppressed: boolean;
 	readonly consent: boolean | undefined;
+	/** It is to leave apart: so said its lane entry. */
+	readonly isSuspect: boolean;
 }
 
 export interface OracleParts {
 	readonly tables: Tables;
+	/** How long the carriers take to answer, as a rule. */
+	readonly answerMs: number;
 }
 
 export interface OracleState {
 	readonly parts: OracleParts;
+	readonly departures: Departures;
+	/** On a day whose only trouble is poison: the blind indexes of those who end the connection. */
+	poisonous: ReadonlySet<string> | undefined;
 	violation: Violation | undefined;
 	readonly messages: Map<string, MessageRow>;
 	readonly byToken: Map<string, string>;
@@ -102,6 +114,8 @@ export interface OracleState {
 export function createOracle(parts: OracleParts): OracleState {
 	return {
 		parts,
+		departures: new Map(),
+		poisonous: undefined,
 		violation: undefined,
 		messages: new Map(),
 		byToken: new Map(),
@@ -144,7 +158,13 @@ export function watchStatement(
 		const permits = new Map<string, Permit>();
 		for (const [messageId, batchId] of oracle.batchOf)
 			if (held.has(batchId))
-				permits.set(messageId, { owner, startedAtMs: nowMs, suppressed: true, consent: undefined });
+				permits.set(messageId, {
+					owner,
+					startedAtMs: nowMs,
+					suppressed: true,
+					consent: undefined,
+					isSuspect: oracle.entries.get(messageId)?.apart === true,
+				});
 		oracle.starting.set(session, permits);
 	}
 	if (name !== "contacts.suppressed_among") return;
@@ -189,7 +209,7 @@ function watchStarted(oracle: OracleState, session: Session, batch: BatchRow): v
 		const name = addressKey(tenantId, environment, addressIndex);
 		const suppressed = oracle.accepting.get(session)?.get(name) ?? true;
 		// Consent is never read here: what needs it does not leave this way.
-		const permit = { owner, startedAtMs, suppressed, consent: undefined };
+		const permit = { owner, startedAtMs, suppressed, consent: undefined, isSuspect: false };
 		oracle.permits.set(`${id}/${owner.name}`, permit);
 	}
 }
@@ -301,6 +321,8 @@ export function watchLeaving(
 	oracle: OracleState,
 	owner: Owner,
 	{ id }: SmsSubmission,
+	beside: ReadonlySet<string>,
+	atMs: number,
 ): (outcome: SubmitOutcome) => void {
 	const attempt: Attempt = { owner, outcome: undefined };
 	const message = oracle.messages.get(id);
@@ -314,6 +336,8 @@ export function watchLeaving(
 		oracle.permits.delete(`${id}/${owner.name}`);
 		watchRules(oracle, message, permit);
 		watchRepeat(oracle, message);
+		watchBeside(oracle, id, permit.isSuspect, beside, atMs);
+		watchCode(oracle, id, atMs);
 		if (oracle.isCrowd) watchTurn(oracle, message);
 	}
 	const attempts = oracle.attempts.get(id) ?? [];

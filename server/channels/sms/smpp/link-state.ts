@@ -77,6 +77,10 @@ export interface Link {
 	/** Parts that could leave at once, after `waitMs`, if the rate allowed; 0 when something else holds. */
 	waitMs(nowMs: number): number;
 	rate(nowMs: number): number;
+	/** How long answers to submits take at present; 0 before there was one. */
+	roundTripMs(): number;
+	/** While so, an end of the connection is what was sent: the bind comes back after the first wait, however often. */
+	excuse(isExcused: boolean): void;
 	/** Takes a job; only when `busy()` is false and `free()` is not 0. */
 	take(job: Job): void;
 	/** A job is not wholly written yet. */
@@ -96,7 +100,10 @@ export interface LinkMemory {
 	session: Session | undefined;
 	current: Job | undefined;
 	outstanding: number;
+	/** A moving mean. */
+	roundTripMs: number;
 	failures: number;
+	isExcused: boolean;
 	refusals: number;
 	boundAtMs: number | undefined;
 	lastFailure: string | undefined;

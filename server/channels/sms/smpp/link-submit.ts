@@ -54,7 +54,11 @@ function answered(
 ): void {
 	if (answer.kind === "late") return late(inner, job, part, answer.pdu);
 	inner.outstanding--;
-	if (answer.kind === "response") judge(inner, sentAtMs, answer.pdu);
+	if (answer.kind === "response") {
+		const tookMs = inner.parts.clock.elapsed() - sentAtMs;
+		inner.roundTripMs += (tookMs - inner.roundTripMs) / 8;
+		judge(inner, sentAtMs, answer.pdu);
+	}
 	recordAnswer(job, part, answer, inner.parts.settings.dialect.refusals);
 	if (inner.current === job && partsToSend(job) === 0) inner.current = undefined;
 	if (inner.outstanding === 0) inner.idle?.();

@@ -15,6 +15,7 @@ import type { LateAnswer, Link, LinkCounts, LinkMode, LinkState } from "./link-s
 import type { DeliverSm } from "./pdu.ts";
 import { defaultTimers, type SessionTimers } from "./session.ts";
 import { buildSubmits, type SmsSubmission } from "./submission.ts";
+import { createTrials, type Trials } from "./trial.ts";
 
 export interface SmppRoute {
 	readonly host: string;
@@ -94,6 +95,15 @@ export interface SmppPool {
 	 * With no bind standing, or too much queued, the outcome is "unsent" at once.
 	 */
 	submit(submission: SmsSubmission): Promise<SubmitOutcome>;
+	/**
+	 * The same for a suspect: it leaves with nothing beside it but what is given so in the same turn. Only while
+	 * `trialRoom()` is not 0.
+	 */
+	submitApart(submission: SmsSubmission): Promise<SubmitOutcome>;
+	/** Suspects that may be given now, to leave together; 0 while others are tried, or none may be. */
+	trialRoom(): number;
+	/** Suspects that should leave together at present: 1, unless the carrier is slow to answer. */
+	trialSize(): number;
 	/** Parts that could leave now without waiting. */
 	room(): number;
 	/** The same without what is kept of each bind's window for what is urgent: a sixteenth, 32 parts at most. */
@@ -114,6 +124,7 @@ interface Inner {
 	readonly links: Link[];
 	readonly listeners: (() => void)[];
 	readonly outcomes: Record<SubmitOutcome["kind"], number>;
+	readonly trials: Trials<Link>;
 	queue: Job[];
 	/** Index of the first waiting job in `queue`. */
 	head: number;
@@ -133,6 +144,11 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 		links: [],
 		listeners: [],
 		outcomes: { accepted: 0, refused: 0, unknown: 0, unsent: 0 },
+		trials: createTrials({
+			clock: parts.clock,
+			binds: () => inner.links,
+			onChange: () => schedule(inner),
+		}),
 		queue: [],
 		head: 0,
 		queuedParts: 0,
@@ -144,7 +160,10 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 	for (const mode of ["transceiver", "transmitter", "receiver"] as const)
 		for (let count = parts.route.binds[mode]; count > 0; count--) addLink(inner, mode);
 	return {
-		submit: (submission) => submit(inner, submission),
+		submit: (submission) => submit(inner, submission, false),
+		submitApart: (submission) => submit(inner, submission, true),
+		trialRoom: () => inner.trials.room(),
+		trialSize: () => inner.trials.size(),
 		room: () => room(inner),
 		commonRoom: () => room(inner, Math.min(keptMax, Math.floor(parts.route.window / 16))),
 		onRoom: (listener) => void inner.listeners.push(listener),
@@ -180,7 +199,7 @@ function addLink(inner: Inner, mode: LinkMode): void {
 	inner.links.push(link);
 }
 
-function submit(inner: Inner, submission: SmsSubmission): Promise<SubmitOutcome> {
+function submit(inner: Inner, submission: SmsSubmission, isApart: boolean): Promise<SubmitOutcome> {
 	const { route, clock } = inner.parts;
 	const counted = (outcome: SubmitOutcome): SubmitOutcome => {
 		inner.outcomes[outcome.kind]++;
@@ -196,9 +215,15 @@ function submit(inner: Inner, submission: SmsSubmission): Promise<SubmitOutcome>
 		);
 	}
 	return new Promise((resolve) => {
-		const job = createJob(submission.id, built.pdus, (outcome) => resolve(counted(outcome)));
-		inner.queue.push(job);
-		inner.queuedParts += job.pdus.length;
+		const job = createJob(submission.id, built.pdus, (outcome) => {
+			if (isApart) inner.trials.settled(job, outcome);
+			resolve(counted(outcome));
+		});
+		if (isApart) inner.trials.add(job);
+		else {
+			inner.queue.push(job);
+			inner.queuedParts += job.pdus.length;
+		}
 		pump(inner);
 	});
 }
@@ -218,6 +243,7 @@ function waiting(inner: Inner): number {
 function pump(inner: Inner): void {
 	const now = inner.parts.clock.elapsed();
 	for (const link of inner.links) link.progress();
+	inner.trials.tend();
 	while (waiting(inner) > 0) {
 		const link = roomiest(inner, now);
 		if (link === undefined) break;
@@ -241,10 +267,11 @@ function roomiest(inner: Inner, now: number): Link | undefined {
 	let best: Link | undefined;
 	let most = 0;
 	const { links } = inner;
+	const aside = inner.trials.aside();
 	for (let step = 0; step < links.length; step++) {
 		const link = links[(inner.first + step) % links.length] as Link;
 		const free = link.free(now, 0);
-		if (free <= most) continue;
+		if (free <= most || link === aside) continue;
 		best = link;
 		most = free;
 	}
@@ -287,7 +314,8 @@ function room(inner: Inner, kept = 0): number {
 	if (inner.stopped !== undefined) return 0;
 	const now = inner.parts.clock.elapsed();
 	let free = -inner.queuedParts;
-	for (const link of inner.links) free += link.free(now, kept);
+	const aside = inner.trials.aside();
+	for (const link of inner.links) if (link !== aside) free += link.free(now, kept);
 	armPace(inner, now);
 	return Math.max(0, free);
 }
@@ -344,6 +372,7 @@ function bindState(link: Link, now: number): BindState {
 
 async function stop(inner: Inner, graceMs: number): Promise<void> {
 	giveBack(inner);
+	inner.trials.stop();
 	await Promise.all(inner.links.map((link) => link.stop(graceMs)));
 	giveBack(inner);
 	clearTimeout(inner.paceTimer);
