@@ -100,7 +100,7 @@ export interface LinkMemory {
 	session: Session | undefined;
 	current: Job | undefined;
 	outstanding: number;
-	/** A moving mean. */
+	/** A moving mean, nearer to the short ones. */
 	roundTripMs: number;
 	failures: number;
 	isExcused: boolean;

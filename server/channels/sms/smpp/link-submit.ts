@@ -55,8 +55,7 @@ function answered(
 	if (answer.kind === "late") return late(inner, job, part, answer.pdu);
 	inner.outstanding--;
 	if (answer.kind === "response") {
-		const tookMs = inner.parts.clock.elapsed() - sentAtMs;
-		inner.roundTripMs += (tookMs - inner.roundTripMs) / 8;
+		watchRoundTrip(inner, inner.parts.clock.elapsed() - sentAtMs);
 		judge(inner, sentAtMs, answer.pdu);
 	}
 	recordAnswer(job, part, answer, inner.parts.settings.dialect.refusals);
@@ -64,6 +63,12 @@ function answered(
 	if (inner.outstanding === 0) inner.idle?.();
 	progress(inner);
 	inner.parts.onFree();
+}
+
+/** Nearer to the short ones: many answers take long because many submits left together. */
+function watchRoundTrip(inner: LinkMemory, tookMs: number): void {
+	const known = inner.roundTripMs;
+	inner.roundTripMs = known === 0 ? tookMs : known + (tookMs - known) / (tookMs < known ? 4 : 64);
 }
 
 /** What a refusal says about the bind rather than about the message. */
