@@ -227,7 +227,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "a batch whose lease was lost is dropped",
-		seed: 11,
+		seed: 31,
 		noticedBy: ["every message ends", "nothing is left over"],
 		...text("dispatch.ts", "{ released: { tenantId: batch.tenantId, batchId: batch.id } }", "{}"),
 	},
@@ -366,12 +366,12 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "groups stay groups, however often they are lost",
-		seed: 39,
+		seed: 107,
 		noticedBy: ["the innocent leave seldom", "the innocent end soon"],
 		...text("apart.ts", "const isAlone = entry.attempt > 1;", "const isAlone = false;"),
 	},
 	{
-		name: "the bind stays aside for a minute after a trial that was lost",
+		name: "a bind is not given back when its trial was lost",
 		seed: 5,
 		noticedBy: ["codes do not wait", "the innocent end soon"],
 		change: {
