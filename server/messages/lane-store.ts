@@ -218,7 +218,8 @@ const returnStatement = sql(
 			possible_duplicate = r.possible_duplicate, abandoned = r.abandoned, apart = coalesce(r.apart, l.apart)
 		from r where l.tenant_id = r.tenant_id and l.message_id = r.message_id and l.batch_id is not distinct from r.batch_id
 	)
-	insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, attempt, possible_duplicate, abandoned, apart, seal)
+	insert into lane_entries
+		(tenant_id, message_id, environment, route_id, class, due_at, expires_at, attempt, possible_duplicate, abandoned, apart, seal)
 	select m.tenant_id, m.id, m.environment, r.route_id, m.class, to_timestamp(r.due_ms / 1000), m.expires_at, r.attempt, r.possible_duplicate,
 		r.abandoned, coalesce(r.apart, false), m.seal
 	from r join dispatch_batches b on b.id = r.batch_id and b.message_ids is not null

@@ -20,10 +20,9 @@ import {
 	recordLateAnswer,
 	settleWhenDone,
 } from "../../server/channels/sms/smpp/job.ts";
-import type { DeliverSm } from "../../server/channels/sms/smpp/pdu.ts";
 import { buildSubmits } from "../../server/channels/sms/smpp/submission.ts";
-import { tags } from "../../server/channels/sms/smpp/tlv.ts";
 import { createTrials, type TrialBind, type Trials } from "../../server/channels/sms/smpp/trial.ts";
+import { take } from "./carrier-receipts.ts";
 import type { Owner, VirtualTime } from "./virtual-time.ts";
 import { type CarrierWeather, calmCarrier, drawFate } from "./weather.ts";
 
@@ -66,7 +65,6 @@ export interface Carrier {
 }
 
 const responseTimeoutMs = 4_000;
-const receiptTriesMax = 60;
 
 interface Flight {
 	readonly line: Line;
@@ -91,7 +89,8 @@ interface Line {
 	isStopped: boolean;
 }
 
-interface Inner {
+/** Shared with carrier-receipts.ts. */
+export interface CarrierMemory {
 	readonly parts: CarrierParts;
 	readonly lines: Line[];
 	weather: CarrierWeather;
@@ -99,7 +98,7 @@ interface Inner {
 }
 
 export function createCarrier(parts: CarrierParts): Carrier {
-	const inner: Inner = { parts, lines: [], weather: calmCarrier, lastId: 70_000_000 };
+	const inner: CarrierMemory = { parts, lines: [], weather: calmCarrier, lastId: 70_000_000 };
 	return {
 		open: (owner, routeId, dialect, clock) => (handlers) =>
 			openPool(inner, { owner, routeId, dialect, handlers }, clock),
@@ -117,7 +116,7 @@ export function createCarrier(parts: CarrierParts): Carrier {
 }
 
 function openPool(
-	inner: Inner,
+	inner: CarrierMemory,
 	line: Pick<Line, "owner" | "routeId" | "dialect" | "handlers">,
 	clock: Clock,
 ): SmppPool {
@@ -169,14 +168,14 @@ function openPool(
 	};
 }
 
-function bind(inner: Inner, line: Line): void {
+function bind(inner: CarrierMemory, line: Line): void {
 	if (line.isStopped) return;
 	line.isBound = true;
 	inner.parts.watcher.note(`${line.owner.name} bound`);
 	freed(inner, line);
 }
 
-function freed(inner: Inner, line: Line): void {
+function freed(inner: CarrierMemory, line: Line): void {
 	inner.parts.time.schedule(0, line.owner, () => {
 		pump(inner, line);
 		if (line.isBound && !line.isStopped && line.flights.size < inner.parts.window)
@@ -185,7 +184,7 @@ function freed(inner: Inner, line: Line): void {
 }
 
 function submit(
-	inner: Inner,
+	inner: CarrierMemory,
 	line: Line,
 	submission: SmsSubmission,
 	clock: Clock,
@@ -218,7 +217,7 @@ function submit(
 /** What to do when the first part of a job leaves. */
 const firsts = new WeakMap<Job, () => void>();
 
-function pump(inner: Inner, line: Line): void {
+function pump(inner: CarrierMemory, line: Line): void {
 	writeSuspect(inner, line);
 	line.trials.tend();
 	while (line.isBound && line.flights.size < inner.parts.window && line.queue.length > 0) {
@@ -235,7 +234,7 @@ function pump(inner: Inner, line: Line): void {
 	}
 }
 
-function writeSuspect(inner: Inner, line: Line): void {
+function writeSuspect(inner: CarrierMemory, line: Line): void {
 	const { suspect: job } = line;
 	if (job === undefined) return;
 	while (line.isBound && line.flights.size < inner.parts.window && job.next < job.pdus.length) {
@@ -246,7 +245,7 @@ function writeSuspect(inner: Inner, line: Line): void {
 }
 
 /** The line as the product's trials see a bind. */
-function asBind(inner: Inner, line: Line): TrialBind {
+function asBind(inner: CarrierMemory, line: Line): TrialBind {
 	const isBusy = (): boolean => line.suspect !== undefined || (line.queue[0]?.job.next ?? 0) > 0;
 	return {
 		mode: "transceiver",
@@ -263,7 +262,7 @@ function asBind(inner: Inner, line: Line): TrialBind {
 	};
 }
 
-function sendPart(inner: Inner, line: Line, job: Job): void {
+function sendPart(inner: CarrierMemory, line: Line, job: Job): void {
 	const flight: Flight = { line, job, part: job.next, isOver: false };
 	job.next++;
 	job.due++;
@@ -304,7 +303,7 @@ function sendPart(inner: Inner, line: Line, job: Job): void {
 	}
 }
 
-function land(inner: Inner, flight: Flight, status: number, messageId: string): void {
+function land(inner: CarrierMemory, flight: Flight, status: number, messageId: string): void {
 	if (flight.isOver) return;
 	over(flight);
 	const pdu = { command: "submit_sm_resp", sequence: 1, status, messageId, tlvs: [] } as const;
@@ -312,7 +311,7 @@ function land(inner: Inner, flight: Flight, status: number, messageId: string): 
 	freed(inner, flight.line);
 }
 
-function silence(inner: Inner, flight: Flight, lateId: string): void {
+function silence(inner: CarrierMemory, flight: Flight, lateId: string): void {
 	if (flight.isOver) return;
 	const { time, random, watcher } = inner.parts;
 	const { line, job, part } = flight;
@@ -334,7 +333,7 @@ function over(flight: Flight): void {
 }
 
 /** The connection ends: what was sent is in doubt, what was not is given back. */
-function drop(inner: Inner, line: Line, backMs: number | undefined): void {
+function drop(inner: CarrierMemory, line: Line, backMs: number | undefined): void {
 	if (!line.isBound) return;
 	line.isBound = false;
 	inner.parts.watcher.note(`${line.owner.name} lost its bind`);
@@ -361,90 +360,4 @@ function giveBack(line: Line): void {
 		abandon(job);
 		settleWhenDone(job);
 	}
-}
-
-/** The carrier has a part: its id, and the receipts that will come. */
-function take(inner: Inner, routeId: string, answerMs: number): string {
-	const { random } = inner.parts;
-	const { weather } = inner;
-	const carrierId = String((inner.lastId += 1 + Math.floor(random.fraction() * 3)));
-	const chance = (share: number): boolean => random.fraction() < share;
-	const afterMs = chance(weather.receiptEarly)
-		? answerMs * random.fraction()
-		: answerMs + random.fraction() ** 3 * 8_000;
-	if (chance(weather.receiptStray)) receipt(inner, routeId, `9${carrierId}`, 2, afterMs);
-	if (chance(0.1)) receipt(inner, routeId, carrierId, 1, afterMs * random.fraction());
-	if (chance(weather.receiptLost)) return carrierId;
-	const bad = [5, 3, 8, 7, 4][Math.floor(random.fraction() * 5)] as number;
-	const state = chance(weather.receiptBad) ? bad : 2;
-	receipt(inner, routeId, carrierId, state, afterMs);
-	if (chance(weather.receiptDoubled))
-		receipt(inner, routeId, carrierId, state, random.fraction() * 9_000);
-	if (chance(weather.receiptLies))
-		receipt(inner, routeId, carrierId, state === 2 ? 5 : 2, random.fraction() * 9_000);
-	return carrierId;
-}
-
-/** Gives a receipt to a bind of the route; again, until a process says that it has it. */
-function receipt(
-	inner: Inner,
-	routeId: string,
-	carrierId: string,
-	state: number,
-	afterMs: number,
-	tries = 0,
-): void {
-	const { time, random, watcher } = inner.parts;
-	time.schedule(afterMs, undefined, () => {
-		const lines = inner.lines.filter(
-			(line) => line.routeId === routeId && line.isBound && line.owner.isAlive,
-		);
-		const line = lines[Math.floor(random.fraction() * lines.length)];
-		const again = (ms: number): void => {
-			if (tries < receiptTriesMax) receipt(inner, routeId, carrierId, state, ms, tries + 1);
-		};
-		if (line === undefined) return again(1_000);
-		let isOver = false;
-		const close = (next: () => void) => (): void => {
-			if (!isOver) next();
-			isOver = true;
-		};
-		time.schedule(0, line.owner, () => {
-			const pdu = receiptPdu(carrierId, state);
-			void line.handlers.onDeliver({ routeId, pdu }).then(
-				close(() => watcher.receiptTaken(routeId, carrierId, state)),
-				close(() => again(500 + random.fraction() * 2_000)),
-			);
-		});
-		time.schedule(
-			6_000,
-			undefined,
-			close(() => again(0)),
-		);
-	});
-}
-
-function receiptPdu(carrierId: string, state: number): DeliverSm {
-	const nobody = { ton: 1, npi: 1, address: "1" };
-	return {
-		command: "deliver_sm",
-		sequence: 1,
-		serviceType: "",
-		source: nobody,
-		destination: nobody,
-		esmClass: 0x04,
-		protocolId: 0,
-		priority: 0,
-		scheduleDeliveryTime: "",
-		validityPeriod: "",
-		registeredDelivery: 0,
-		replaceIfPresent: 0,
-		dataCoding: 0,
-		defaultMessageId: 0,
-		shortMessage: Buffer.alloc(0),
-		tlvs: [
-			{ tag: tags.receipted_message_id, value: Buffer.from(carrierId) },
-			{ tag: tags.message_state, value: Buffer.from([state]) },
-		],
-	};
 }

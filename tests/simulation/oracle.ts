@@ -6,6 +6,7 @@ import type { SmsSubmission, SubmitOutcome } from "#channels/index.ts";
 import { addressKey, askedKeys, consentOf, isSuppressed } from "./meanings-facts.ts";
 import type { Session } from "./memory-database.ts";
 import { type Departures, watchBeside, watchCode } from "./oracle-apart.ts";
+import { watchTurn } from "./oracle-turns.ts";
 import type {
 	BatchRow,
 	EventRow,
@@ -387,28 +388,4 @@ function watchRepeat(oracle: OracleState, message: MessageRow): void {
 	const entry = oracle.entries.get(message.id);
 	if (entry?.possibleDuplicate !== true)
 		complain(oracle, "duplicates are flagged", `${message.id} leaves again and is not flagged`);
-}
-
-/** What may be under way when a message comes, and a turn's worth of each other tenant. */
-const overtakenMax = 3 * 64;
-
-/** In a crowd nobody waits for more than a few turns of others, and no class for a later one. */
-function watchTurn(oracle: OracleState, message: MessageRow): void {
-	const since = oracle.left.slice(oracle.leftBefore.get(message.id) ?? 0);
-	oracle.left.push(message);
-	const later = since.filter((other) => other.class > message.class).length;
-	if (later > overtakenMax)
-		complain(
-			oracle,
-			"class order",
-			`${message.id} of class ${message.class} waited for ${later} of later classes`,
-		);
-	const own = since.filter((other) => other.class === message.class);
-	for (const [tenantId, theirs] of Map.groupBy(own, (other) => other.tenantId))
-		if (tenantId !== message.tenantId && theirs.length > overtakenMax)
-			complain(
-				oracle,
-				"tenants in turn",
-				`${message.id} waited for ${theirs.length} of another tenant`,
-			);
 }
