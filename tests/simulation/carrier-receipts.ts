@@ -1,7 +1,7 @@
 /** What a simulated carrier does with a part that it has taken: its id, and the receipts that follow. Another part of carrier.ts. */
 import type { DeliverSm } from "../../server/channels/sms/smpp/pdu.ts";
 import { tags } from "../../server/channels/sms/smpp/tlv.ts";
-import type { CarrierMemory } from "./carrier.ts";
+import type { CarrierMemory } from "./carrier-state.ts";
 
 const receiptTriesMax = 60;
 

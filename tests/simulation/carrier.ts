@@ -11,7 +11,6 @@ import type {
 	SubmitOutcome,
 } from "#channels/index.ts";
 import type { Clock } from "#platform/clock.ts";
-import type { Random } from "#platform/ids.ts";
 import {
 	abandon,
 	createJob,
@@ -21,36 +20,11 @@ import {
 	settleWhenDone,
 } from "../../server/channels/sms/smpp/job.ts";
 import { buildSubmits } from "../../server/channels/sms/smpp/submission.ts";
-import { createTrials, type TrialBind, type Trials } from "../../server/channels/sms/smpp/trial.ts";
+import { createTrials, type TrialBind } from "../../server/channels/sms/smpp/trial.ts";
 import { take } from "./carrier-receipts.ts";
-import type { Owner, VirtualTime } from "./virtual-time.ts";
+import type { CarrierMemory, CarrierParts, Flight, Line } from "./carrier-state.ts";
+import type { Owner } from "./virtual-time.ts";
 import { type CarrierWeather, calmCarrier, drawFate } from "./weather.ts";
-
-export interface CarrierWatcher {
-	/** The first octet of a message leaves. Returns what is told when the attempt has its outcome. */
-	leaves(
-		owner: Owner,
-		routeId: string,
-		submission: SmsSubmission,
-		/** Messages that are on the same bind without an answer. */
-		beside: ReadonlySet<string>,
-	): (outcome: SubmitOutcome) => void;
-	/** A receipt was given to a process, which has said that it is stored. */
-	receiptTaken(routeId: string, carrierId: string, messageState: number): void;
-	lateAnswer(owner: Owner, messageId: string, carrierId: string): void;
-	note(text: string): void;
-}
-
-export interface CarrierParts {
-	readonly time: VirtualTime;
-	readonly random: Random;
-	readonly watcher: CarrierWatcher;
-	readonly window: number;
-	/** Milliseconds between the sending of a part and its answer, as a rule. */
-	readonly answerMs: number;
-	/** A message to this number ends the connection each time that it comes. */
-	readonly poison: string;
-}
 
 export interface Carrier {
 	open(
@@ -65,37 +39,6 @@ export interface Carrier {
 }
 
 const responseTimeoutMs = 4_000;
-
-interface Flight {
-	readonly line: Line;
-	readonly job: Job;
-	readonly part: number;
-	isOver: boolean;
-}
-
-/** One process's binds of one route. */
-interface Line {
-	readonly owner: Owner;
-	readonly routeId: string;
-	readonly dialect: Dialect;
-	readonly handlers: PoolHandlers;
-	readonly listeners: (() => void)[];
-	readonly queue: { readonly job: Job; readonly submission: SmsSubmission }[];
-	readonly flights: Set<Flight>;
-	readonly trials: Trials<TrialBind>;
-	/** A suspect that is not wholly written yet. */
-	suspect: Job | undefined;
-	isBound: boolean;
-	isStopped: boolean;
-}
-
-/** Shared with carrier-receipts.ts. */
-export interface CarrierMemory {
-	readonly parts: CarrierParts;
-	readonly lines: Line[];
-	weather: CarrierWeather;
-	lastId: number;
-}
 
 export function createCarrier(parts: CarrierParts): Carrier {
 	const inner: CarrierMemory = { parts, lines: [], weather: calmCarrier, lastId: 70_000_000 };

@@ -5,7 +5,7 @@
 import { rowKey } from "./meanings-accept.ts";
 import type { Meaning, Meanings } from "./memory-database.ts";
 import type { Change } from "./mutant-loader.ts";
-import type { Invariant } from "./oracle.ts";
+import type { Invariant } from "./oracle-state.ts";
 import { get, put } from "./tables.ts";
 
 export interface Mutant {

@@ -4,16 +4,7 @@
  */
 import { answerMostMs, drainMostMs } from "../../server/channels/sms/smpp/trial.ts";
 import { rowKey } from "./meanings-accept.ts";
-import { complain, type OracleState } from "./oracle.ts";
-
-interface Departure {
-	readonly atMs: number;
-	/** The batch that it left in, if it was a suspect. */
-	readonly suspectOf: string | undefined;
-}
-
-/** The last departure of each message. */
-export type Departures = Map<string, Departure>;
+import { complain, type OracleState } from "./oracle-state.ts";
 
 /**
  * A suspect leaves with nothing beside it but its own group, and what was silent for long before; nothing else leaves

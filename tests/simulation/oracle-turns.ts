@@ -1,5 +1,5 @@
 /** The order of classes and the turns of tenants, on a day on which they can be counted. Another part of oracle.ts. */
-import { complain, type OracleState } from "./oracle.ts";
+import { complain, type OracleState } from "./oracle-state.ts";
 import type { MessageRow } from "./schema.ts";
 
 /** What may be under way when a message comes, and a turn's worth of each other tenant. */

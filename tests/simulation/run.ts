@@ -4,7 +4,7 @@
  */
 import { type Day, dayOf } from "./day.ts";
 import type { Meanings } from "./memory-database.ts";
-import { complain, type Violation } from "./oracle.ts";
+import { complain, type Violation } from "./oracle-state.ts";
 import { judgeInnocents } from "./oracle-apart.ts";
 import { judgeEnd } from "./oracle-end.ts";
 import { calmCarrier, calmDatabase } from "./weather.ts";

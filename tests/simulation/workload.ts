@@ -9,7 +9,7 @@ import { insertStatements } from "../../server/contacts/consent-store.ts";
 import type { AcceptAnswer, AcceptRequest } from "../../server/messages/accept.ts";
 import { type Draft, readDraft } from "../../server/messages/draft.ts";
 import { rowKey } from "./meanings-accept.ts";
-import { complain } from "./oracle.ts";
+import { complain } from "./oracle-state.ts";
 import { poisonAddress, type Process, scopeOf, type Tenant, type World } from "./world.ts";
 
 /** A request as its sender knows it. */

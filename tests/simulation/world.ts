@@ -22,13 +22,8 @@ import { type Carrier, createCarrier } from "./carrier.ts";
 import { meanings } from "./meanings.ts";
 import { addressKey } from "./meanings-facts.ts";
 import { createMemoryDatabase, type Meanings, type MemoryDatabase } from "./memory-database.ts";
-import {
-	createOracle,
-	type OracleState,
-	watchCommit,
-	watchLeaving,
-	watchStatement,
-} from "./oracle.ts";
+import { watchCommit, watchLeaving, watchStatement } from "./oracle.ts";
+import { createOracle, type OracleState } from "./oracle-state.ts";
 import { createTables, type Tables } from "./schema.ts";
 import { createVirtualTime, type Owner, type VirtualTime } from "./virtual-time.ts";
 

@@ -159,9 +159,10 @@ function setAside<Bind extends TrialBind>(
 	now: number,
 ): Aside<Bind> | undefined {
 	const bind = quietest(inner);
-	if (bind === undefined) return void giveBack(inner);
-	if (now < inner.nextAtMs) return void wakeIn(inner, inner.nextAtMs - now);
-	return { bind, sinceMs: now, isDrained: false, givenMs: now };
+	if (bind === undefined) giveBack(inner);
+	else if (now < inner.nextAtMs) wakeIn(inner, inner.nextAtMs - now);
+	else return { bind, sinceMs: now, isDrained: false, givenMs: now };
+	return undefined;
 }
 
 function give<Bind extends TrialBind>(inner: Inner<Bind>, aside: Aside<Bind>, now: number): void {
