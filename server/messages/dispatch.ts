@@ -81,8 +81,6 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 	const { room, recorder } = parts;
 	/** By route: transactions that start batches. */
 	const starts = new Map<string, number>();
-	/** Routes for which a batch of suspects is being started. */
-	const trying = new Set<string>();
 	let stopping = false;
 	let flying = 0;
 	let onLanded: (() => void)[] = [];
@@ -115,19 +113,7 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 			pump(routeId);
 		});
 	};
-	/** Suspects leave apart, a batch at a time: the binds say when. */
-	const tryApart = (routeId: string): void => {
-		const outlet = parts.outletOf(routeId);
-		if (stopping || outlet === undefined || trying.has(routeId)) return;
-		const batches = room.fillApart(routeId);
-		if (batches.length === 0) return;
-		fly(batches);
-		trying.add(routeId);
-		void send(own, outlet, batches, context, land).finally(() => {
-			trying.delete(routeId);
-			tryApart(routeId);
-		});
-	};
+	const tryApart = trialsOf(own, fly, context, land);
 	return {
 		wake(routeId) {
 			pump(routeId);
@@ -149,6 +135,30 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 				await new Promise<void>((resolve) => void (onLanded = [...onLanded, resolve]));
 		},
 	};
+}
+
+/** Suspects leave apart, a batch at a time: the binds say when. */
+function trialsOf(
+	parts: OwnParts,
+	fly: (batches: readonly Batch[]) => void,
+	context: EffectContext,
+	land: Land,
+): (routeId: string) => void {
+	/** Routes for which a batch of suspects is being started. */
+	const starting = new Set<string>();
+	const tryApart = (routeId: string): void => {
+		const outlet = parts.outletOf(routeId);
+		if (parts.isStopping() || outlet === undefined || starting.has(routeId)) return;
+		const batches = parts.room.fillApart(routeId);
+		if (batches.length === 0) return;
+		fly(batches);
+		starting.add(routeId);
+		void send(parts, outlet, batches, context, land).finally(() => {
+			starting.delete(routeId);
+			tryApart(routeId);
+		});
+	};
+	return tryApart;
 }
 
 function contextOf(parts: DispatchParts): EffectContext {
