@@ -230,6 +230,7 @@ create table lane_entries (
 	possible_duplicate boolean not null default false,
 	abandoned boolean not null default false,
 	seal bytea not null,
+	apart boolean not null default false,
 	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id),
 	constraint lane_entries_seal_check CHECK ((length(seal) = 32))
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
@@ -242,7 +243,7 @@ create policy one_tenant on lane_entries for all to waxwing_app using ((tenant_i
 create policy owner_claims on lane_entries for all to waxwing_owner using true with check true;
 grant delete, insert, select on lane_entries to waxwing_app;
 grant delete, insert, select on lane_entries to waxwing_worker;
-grant update (route_id, due_at, attempt, batch_id, possible_duplicate, abandoned) on lane_entries to waxwing_worker;
+grant update (route_id, due_at, attempt, batch_id, possible_duplicate, abandoned, apart) on lane_entries to waxwing_worker;
 
 create table ledger_checkpoints (
 	tenant_id uuid not null,
@@ -930,7 +931,7 @@ create function wx.lease_deliveries(at timestamp with time zone, until timestamp
 	language plpgsql volatile security definer set search_path=public, wx;
 grant execute on function wx.lease_deliveries(timestamp with time zone,timestamp with time zone,integer,integer,uuid[],integer[],uuid,uuid) to waxwing_worker;
 create function wx.lease_lane(in_route uuid, in_class smallint, in_tenant uuid, at timestamp with time zone, most integer, to_batch uuid)
-	returns TABLE(message_id uuid, attempt smallint, possible_duplicate boolean, abandoned boolean, environment text)
+	returns TABLE(message_id uuid, attempt smallint, possible_duplicate boolean, abandoned boolean, environment text, apart boolean)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.lease_lane(uuid,smallint,uuid,timestamp with time zone,integer,uuid) to waxwing_worker;
 create function wx.ledger_notes_once()

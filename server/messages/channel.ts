@@ -121,6 +121,7 @@ function parcelOf(
 		attempt: 0,
 		possibleDuplicate: false,
 		abandoned: false,
+		apart: false,
 	};
 }
 

@@ -15,6 +15,7 @@ import {
 	VaultError,
 	type VaultReason,
 } from "#vault/index.ts";
+import { type ApartParts, type Leased, setApart, type Suspects } from "./apart.ts";
 import { batchMax, leaseMs } from "./handover.ts";
 import * as store from "./lane-store.ts";
 import type { Lanes } from "./lanes.ts";
@@ -23,13 +24,15 @@ import { bodyDigestOf, placeOf } from "./prepare.ts";
 import type { Recorder } from "./recorder.ts";
 import { numberOfError, states } from "./state.ts";
 
-export interface ClaimParts {
+export interface ClaimParts extends ApartParts {
 	readonly worker: Database;
 	readonly vault: Vault;
 	readonly ids: Ids;
 	readonly clock: Clock;
 	readonly log: Log;
 	readonly lanes: Lanes;
+	/** Of suspects: each batch is tried apart. */
+	readonly suspects: Suspects;
 	readonly owner: string;
 	readonly recorder: Pick<Recorder, "record">;
 }
@@ -52,7 +55,7 @@ export async function waitingLanes(
 }
 
 /**
- * Claims for one lane. Returns how many messages came in; 0 means that the table has nothing due.
+ * Claims for one lane. Returns how many messages were leased; 0 means that the table has nothing due.
  * A message whose contents or clearance are not authentic is rejected: what was tampered with is not sent.
  */
 export async function claimLane(
@@ -63,10 +66,10 @@ export async function claimLane(
 	const space = claimMax - parts.lanes.waiting(routeId, classNumber);
 	if (space < batchMax) return 0;
 	const nowMs = parts.clock.now();
-	const leased = await parts.worker.inPlatform((tx) =>
+	const { found, leased } = await parts.worker.inPlatform((tx) =>
 		lease(parts, tx, routeId, classNumber, Math.min(space, claimOnce), nowMs),
 	);
-	if (leased.length === 0) return 0;
+	if (leased.length === 0) return found;
 	const tenants = [...new Set(leased.map((one) => one.request.tenantId))];
 	await parts.vault.warm(tenants);
 	const pairs = leased.flatMap((one) =>
@@ -81,14 +84,14 @@ export async function claimLane(
 		return { loaded, contacts: await parts.vault.contacts.load(tx, loaded.map(recipientOf)) };
 	});
 	const byId = new Map(loaded.map((message) => [message.id, message]));
-	for (const { request, entries } of leased) {
+	for (const { request, entries, isApart } of leased) {
 		// Opening a batch takes milliseconds: whoever sends a one-time code meanwhile comes in between.
 		await new Promise<void>((resolve) => void setImmediate(resolve));
 		const parcels = entries.flatMap(
 			(entry) => openParcel(parts, contacts, request, entry, byId.get(entry.message_id)) ?? [],
 		);
 		if (parcels.length > 0)
-			parts.lanes.push({
+			(isApart ? parts.suspects : parts.lanes).push({
 				id: request.batchId,
 				routeId,
 				class: classNumber,
@@ -98,12 +101,7 @@ export async function claimLane(
 				started: false,
 			});
 	}
-	return pairs.length;
-}
-
-interface Leased {
-	readonly request: store.LeaseRequest;
-	readonly entries: readonly store.LeasedEntry[];
+	return found;
 }
 
 async function lease(
@@ -113,9 +111,9 @@ async function lease(
 	classNumber: number,
 	most: number,
 	nowMs: number,
-): Promise<Leased[]> {
+): Promise<{ found: number; leased: readonly Leased[] }> {
 	const tenants = await store.tenantsWaiting(tx, routeId, classNumber, nowMs, tenantsMax);
-	if (tenants.length === 0) return [];
+	if (tenants.length === 0) return { found: 0, leased: [] };
 	const batchesEach = Math.max(1, Math.floor(most / batchMax / tenants.length));
 	const requests = tenants.flatMap((tenantId) =>
 		Array.from(
@@ -132,16 +130,18 @@ async function lease(
 	const entries = await Promise.all(
 		requests.map((request) => store.leaseEntries(tx, request, nowMs)),
 	);
-	const leased = requests
-		.map((request, i) => ({ request, entries: entries[i] ?? [] }))
+	const found = requests
+		.map((request, i) => ({ request, entries: entries[i] ?? [], isApart: false }))
 		.filter((one) => one.entries.length > 0);
+	const inMemory = parts.suspects.waiting(routeId, classNumber);
+	const leased = setApart(parts, tx, found, inMemory, nowMs);
 	store.makeBatches(
 		tx,
 		leased.map((one) => one.request.batchId),
 		parts.owner,
 		nowMs + leaseMs,
 	);
-	return leased;
+	return { found: found.reduce((sum, one) => sum + one.entries.length, 0), leased };
 }
 
 function recipientOf(row: store.LoadedMessage): ContactRef {
@@ -188,6 +188,7 @@ function openParcel(
 			attempt: entry.attempt,
 			possibleDuplicate: entry.possible_duplicate,
 			abandoned: entry.abandoned,
+			apart: entry.apart,
 		};
 	} catch (error) {
 		parts.log.error(

@@ -6,6 +6,7 @@ import { manualClock } from "#platform/clock.ts";
 import type { Database, Statement } from "#platform/db.ts";
 import { createIds, seededRandom } from "#platform/ids.ts";
 import { silentLog } from "#platform/log.ts";
+import { createSuspects } from "./apart.ts";
 import { createDispatcher, type Dispatcher, type DispatchParts, type Outlet } from "./dispatch.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import type { Batch, Parcel } from "./parcel.ts";
@@ -45,6 +46,7 @@ function expiredParcel(messageId: string): Parcel {
 		attempt: 0,
 		possibleDuplicate: false,
 		abandoned: false,
+		apart: false,
 	};
 }
 
@@ -61,7 +63,7 @@ function setUp(restMs: () => number = () => 0, held: (id: string) => boolean = (
 	const results: Result[] = [];
 	const starts: (readonly string[])[] = [];
 	const lanes = createLanes();
-	const pool = { room: () => 1_000, commonRoom: () => 1_000 };
+	const pool = { room: () => 1_000, commonRoom: () => 1_000, trialRoom: () => 0 };
 	const outletOf = () => ({ pool, dialect: {} }) as unknown as Outlet;
 	const tx = {
 		query: async ({ name }: Statement, [ids]: [string[]]) => {
@@ -82,7 +84,7 @@ function setUp(restMs: () => number = () => 0, held: (id: string) => boolean = (
 		ids: createIds(clock, seededRandom(1)),
 		random: seededRandom(2),
 		log: silentLog,
-		room: createRoom(lanes, outletOf),
+		room: createRoom(lanes, createSuspects(), outletOf),
 		restraint: { restMs },
 		recorder: {
 			open: () => undefined,

@@ -106,8 +106,12 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 		fly(batches);
 		return send(own, outlet, batches, context, land);
 	});
+	const tryApart = trialsOf(own, fly, context, land);
 	return {
-		wake: pump,
+		wake(routeId) {
+			pump(routeId);
+			tryApart(routeId);
+		},
 		sendStarted(batch) {
 			fly([batch]);
 			const outlet = parts.outletOf(batch.routeId) as Outlet;
@@ -169,6 +173,30 @@ function createPump(
 	return pump;
 }
 
+/** Suspects leave apart, a batch at a time: the binds say when. */
+function trialsOf(
+	parts: OwnParts,
+	fly: (batches: readonly Batch[]) => void,
+	context: EffectContext,
+	land: Land,
+): (routeId: string) => void {
+	/** Routes for which a batch of suspects is being started. */
+	const starting = new Set<string>();
+	const tryApart = (routeId: string): void => {
+		const outlet = parts.outletOf(routeId);
+		if (parts.isStopping() || outlet === undefined || starting.has(routeId)) return;
+		const batches = parts.room.fillApart(routeId);
+		if (batches.length === 0) return;
+		fly(batches);
+		starting.add(routeId);
+		void send(parts, outlet, batches, context, land).finally(() => {
+			starting.delete(routeId);
+			tryApart(routeId);
+		});
+	};
+	return tryApart;
+}
+
 function contextOf(parts: DispatchParts): EffectContext {
 	return {
 		get nowMs() {
@@ -222,8 +250,11 @@ async function sendAll(
 				land(batch.id, stopped);
 				continue;
 			}
-			void pool.submit(submissionOf(parcel, dialect, facts, settings, context.nowMs)).then(
+			const submission = submissionOf(parcel, dialect, facts, settings, context.nowMs);
+			const leaves = parcel.apart ? pool.submitApart(submission) : pool.submit(submission);
+			void leaves.then(
 				(outcome) => {
+					if (parcel.apart) tellTrial(parts, batch, parcel, outcome);
 					if (outcome.kind === "unknown") parts.lateAnswers.remember(parcel);
 					land(batch.id, afterSubmit(parcel, outcome, context));
 				},
@@ -253,6 +284,27 @@ async function sendAll(
 
 function nextTurn(): Promise<void> {
 	return new Promise((resolve) => void setImmediate(resolve));
+}
+
+/** For whoever looks for the message that ends connections. */
+function tellTrial(
+	{ log }: DispatchParts,
+	{ parcels }: Batch,
+	{ messageId, routeId, attempt }: Parcel,
+	outcome: SubmitOutcome,
+): void {
+	if (outcome.kind !== "unknown" || outcome.reason !== "connection_lost") return;
+	const submits = attempt + 1;
+	log.warn(
+		{
+			event: "smpp.suspect",
+			message_id: messageId,
+			route_id: routeId,
+			submits,
+			beside: parcels.length - 1,
+		},
+		"the connection ended again when this message was submitted apart from others",
+	);
 }
 
 /** By batch that is still ours: what is known of its messages, in the order of its parcels. */

@@ -47,6 +47,7 @@ const refused = (
 	carrierIds,
 });
 const unknown: SubmitOutcome = { kind: "unknown", reason: "timeout", carrierIds: [] };
+const lost: SubmitOutcome = { kind: "unknown", reason: "connection_lost", carrierIds: [] };
 const transactional = { class: 1 };
 const service = { class: 2 };
 
@@ -63,6 +64,7 @@ interface Case {
 		readonly routeId?: string;
 		readonly possibleDuplicate?: boolean;
 		readonly abandoned?: boolean;
+		readonly apart?: boolean;
 	};
 }
 
@@ -133,6 +135,45 @@ const cases: Case[] = [
 		waits: { dueInMs: 30_000, attempt: attemptsMax, abandoned: true },
 	},
 	{
+		says: "lost with the connection, at least once: again, apart from others",
+		parcel: transactional,
+		outcome: lost,
+		state: states.unknown.rank,
+		waits: { dueInMs: 30_000, attempt: 1, possibleDuplicate: true, apart: true },
+	},
+	{
+		says: "lost with the connection, at most once: never again",
+		parcel: service,
+		outcome: lost,
+		state: states.unknown.rank,
+		waits: { dueInMs: 30_000, attempt: 1, abandoned: true },
+	},
+	{
+		says: "lost for the fifth time: never again",
+		parcel: { class: 0, attempt: attemptsMax - 1, apart: true, possibleDuplicate: true },
+		outcome: lost,
+		state: states.unknown.rank,
+		waits: { dueInMs: 30_000, attempt: attemptsMax, possibleDuplicate: true, abandoned: true },
+	},
+	{
+		says: "a suspect that could not leave stays one",
+		parcel: { attempt: 1, apart: true },
+		outcome: { kind: "unsent" },
+		waits: { dueInMs: 250, attempt: 1, routeId: "next", apart: true },
+	},
+	{
+		says: "a suspect that is answered, even by a refusal, is none any more",
+		parcel: { attempt: 1, apart: true },
+		outcome: refused("retry"),
+		waits: { dueInMs: 4_000, attempt: 2, routeId: "next" },
+	},
+	{
+		says: "a suspect that was throttled is none any more",
+		parcel: { attempt: 1, apart: true },
+		outcome: refused("throttled"),
+		waits: { dueInMs: 1_000, attempt: 1 },
+	},
+	{
 		says: "half a long message refused, at most once: failed",
 		parcel: service,
 		outcome: refused("retry", ["1"]),
@@ -164,6 +205,7 @@ for (const one of cases) {
 			attempt: waits.attempt,
 			possibleDuplicate: waits.possibleDuplicate ?? false,
 			abandoned: waits.abandoned ?? false,
+			apart: waits.apart ?? false,
 		});
 	});
 }
@@ -195,9 +237,10 @@ test("a crash in a started batch is an unknown outcome by class", () => {
 		[2, true],
 		[3, true],
 	] as const) {
-		const effects = afterUnknown({ ...parcel(), class: classNumber }, context);
+		const effects = afterUnknown({ ...parcel(), class: classNumber }, true, context);
 		assert.equal(effects.returned?.abandoned, abandoned, String(classNumber));
 		assert.equal(effects.returned?.possibleDuplicate, !abandoned, String(classNumber));
+		assert.equal(effects.returned?.apart, !abandoned, String(classNumber));
 		// A receipt may settle it before the second submit has its result: the flag must be there by then.
 		assert.equal(effects.transition?.possibleDuplicate, !abandoned, String(classNumber));
 	}

@@ -67,7 +67,7 @@ export function afterSubmit(
 			};
 		case "unknown":
 			return {
-				...afterUnknown(parcel, context),
+				...afterUnknown(parcel, outcome.reason === "connection_lost", context),
 				submissions: submissionsOf(parcel, outcome.carrierIds, context),
 			};
 		case "refused":
@@ -93,6 +93,7 @@ function afterRefusal(
 			returned: wait(parcel, {
 				dueAtMs: context.nowMs + 500 + context.fraction() * 1_000,
 				possibleDuplicate,
+				apart: false,
 			}),
 		};
 	if (outcome.disposition === "permanent")
@@ -105,16 +106,21 @@ function afterRefusal(
 			attempt: parcel.attempt + 1,
 			routeId: context.nextRoute(parcel),
 			possibleDuplicate,
+			apart: false,
 		}),
 	};
 }
 
-/** The carrier may or may not have the message. Also after a crash, for every entry of a started batch. */
+/**
+ * The carrier may or may not have the message. Also after a crash, for every entry of a started batch. `isLost`: the
+ * connection or the process ended, and this message may be why; as opposed to an answer that did not come.
+ */
 export function afterUnknown(
 	parcel: Pick<
 		Parcel,
 		"tenantId" | "environment" | "messageId" | "class" | "attempt" | "routeId" | "possibleDuplicate"
 	>,
+	isLost: boolean,
 	context: Pick<EffectContext, "nowMs" | "eventId" | "unknownReconcileMs">,
 ): Effects {
 	const again = policyOf(parcel.class) === "at_least_once" && parcel.attempt + 1 < attemptsMax;
@@ -127,6 +133,7 @@ export function afterUnknown(
 			attempt: parcel.attempt + 1,
 			possibleDuplicate,
 			abandoned: !again,
+			apart: again && isLost,
 		}),
 	};
 }
@@ -214,11 +221,13 @@ function transitionOf(
 }
 
 function wait(
-	parcel: Pick<Parcel, "tenantId" | "messageId" | "routeId" | "attempt" | "possibleDuplicate">,
+	parcel: Pick<Parcel, "tenantId" | "messageId" | "routeId" | "attempt" | "possibleDuplicate"> &
+		Partial<Pick<Parcel, "apart">>,
 	change: Partial<ReturnedEntry> & { readonly dueAtMs: number },
 ): ReturnedEntry {
-	const { tenantId, messageId, routeId, attempt, possibleDuplicate } = parcel;
-	return { tenantId, messageId, routeId, attempt, possibleDuplicate, abandoned: false, ...change };
+	const { tenantId, messageId, routeId, attempt, possibleDuplicate, apart = false } = parcel;
+	const kept = { tenantId, messageId, routeId, attempt, possibleDuplicate, apart };
+	return { ...kept, abandoned: false, ...change };
 }
 
 function submissionsOf(

@@ -109,7 +109,7 @@ export async function tenantsWaiting(
 
 const leaseStatement = sql(
 	"lanes.lease",
-	`select message_id, attempt, possible_duplicate, abandoned, environment
+	`select message_id, attempt, possible_duplicate, abandoned, environment, apart
 	from wx.lease_lane($1, $2::smallint, $3, to_timestamp($4::float8 / 1000), $5, $6)`,
 );
 
@@ -119,6 +119,8 @@ export interface LeasedEntry {
 	readonly possible_duplicate: boolean;
 	readonly abandoned: boolean;
 	readonly environment: "live" | "test";
+	/** See `Parcel`. */
+	readonly apart: boolean;
 }
 
 export interface LeaseRequest {
@@ -202,21 +204,24 @@ export interface ReturnedEntry extends EntryKey {
 	readonly attempt: number;
 	readonly possibleDuplicate: boolean;
 	readonly abandoned: boolean;
+	/** To be tried apart; undefined: as before. */
+	readonly apart?: boolean;
 }
 
 const returnStatement = sql(
 	"lanes.return",
 	`with r as materialized (
-		select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::smallint[], $6::boolean[], $7::boolean[], $8::uuid[])
-			as r (tenant_id, message_id, route_id, due_ms, attempt, possible_duplicate, abandoned, batch_id)
+		select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::smallint[], $6::boolean[], $7::boolean[], $8::uuid[], $9::boolean[])
+			as r (tenant_id, message_id, route_id, due_ms, attempt, possible_duplicate, abandoned, batch_id, apart)
 	), moved as (
 		update lane_entries l set batch_id = null, route_id = r.route_id, due_at = to_timestamp(r.due_ms / 1000), attempt = r.attempt,
-			possible_duplicate = r.possible_duplicate, abandoned = r.abandoned
+			possible_duplicate = r.possible_duplicate, abandoned = r.abandoned, apart = coalesce(r.apart, l.apart)
 		from r where l.tenant_id = r.tenant_id and l.message_id = r.message_id and l.batch_id is not distinct from r.batch_id
 	)
-	insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, attempt, possible_duplicate, abandoned, seal)
+	insert into lane_entries
+		(tenant_id, message_id, environment, route_id, class, due_at, expires_at, attempt, possible_duplicate, abandoned, apart, seal)
 	select m.tenant_id, m.id, m.environment, r.route_id, m.class, to_timestamp(r.due_ms / 1000), m.expires_at, r.attempt, r.possible_duplicate,
-		r.abandoned, m.seal
+		r.abandoned, coalesce(r.apart, false), m.seal
 	from r join dispatch_batches b on b.id = r.batch_id and b.message_ids is not null
 	join messages m on m.tenant_id = r.tenant_id and m.id = r.message_id
 	where not exists (select from message_states s where s.tenant_id = r.tenant_id and s.message_id = r.message_id and s.status >= 20)
@@ -242,6 +247,7 @@ export function returnEntries(
 		bools(rows.map((row) => row.possibleDuplicate)),
 		bools(rows.map((row) => row.abandoned)),
 		uuids(rows.map((row) => row.batchId)),
+		bools(rows.map((row) => row.apart ?? null)),
 	]);
 }
 

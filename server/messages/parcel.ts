@@ -32,6 +32,11 @@ export interface Parcel {
 	readonly possibleDuplicate: boolean;
 	/** Not to be sent: its outcome stayed unknown and its class is sent at most once. */
 	readonly abandoned: boolean;
+	/**
+	 * Its last submit ended with the connection, or with the process: it may be what ended it. It leaves with nothing beside it,
+	 * so that it takes nobody along.
+	 */
+	readonly apart: boolean;
 }
 
 export interface Dlt {

@@ -90,6 +90,7 @@ test("a message that was handed over waits in the lane again, unless its batch w
 			attempt: 1,
 			possibleDuplicate: true,
 			abandoned: false,
+			apart: true,
 		};
 		recorder.open(batchId, 2);
 		recorder.record({ batchId, effects: { returned } });
@@ -100,13 +101,16 @@ test("a message that was handed over waits in the lane again, unless its batch w
 		batches: [kept],
 	});
 	assert.deepEqual(
-		await admin.run("select route_id, due_at, attempt, possible_duplicate, seal from lane_entries"),
+		await admin.run(
+			"select route_id, due_at, attempt, possible_duplicate, apart, seal from lane_entries",
+		),
 		[
 			{
 				route_id: id(1),
 				due_at: new Date(nowMs + 500),
 				attempt: 1,
 				possible_duplicate: true,
+				apart: true,
 				seal: Buffer.alloc(32),
 			},
 		],

@@ -66,6 +66,7 @@ async function recoverSome(
 					routeId: entry.route_id,
 					possibleDuplicate: entry.possible_duplicate,
 				},
+				true,
 				context,
 			),
 	);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createSuspects } from "./apart.ts";
 import type { Outlet } from "./dispatch.ts";
 import { createLanes } from "./lanes.ts";
 import type { Batch, Parcel } from "./parcel.ts";
@@ -16,7 +17,7 @@ function batch(classNumber: number, messages: number): Batch {
 function setUp() {
 	const lanes = createLanes();
 	const pool = { room: () => 100, commonRoom: () => 90 };
-	const room = createRoom(lanes, () => ({ pool }) as unknown as Outlet);
+	const room = createRoom(lanes, createSuspects(), () => ({ pool }) as unknown as Outlet);
 	return { lanes, room };
 }
 

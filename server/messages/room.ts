@@ -3,6 +3,7 @@
  * started, as the binds do not know of them yet. What is urgent (authentication) is counted apart: a part of each
  * window is kept for it, so that a code finds it free whatever else is leaving.
  */
+import type { Suspects } from "./apart.ts";
 import type { Outlet } from "./dispatch.ts";
 import type { Lanes, Urgency } from "./lanes.ts";
 import type { Batch } from "./parcel.ts";
@@ -15,6 +16,8 @@ export interface Room {
 	fits(batch: Batch): boolean;
 	/** Takes batches out of the lanes, as many as there is room for but some `most` messages, and counts them as being started. */
 	fill(routeId: string, urgency: Urgency, most: number): Batch[];
+	/** The same for suspects: at most one batch, when one may be tried. */
+	fillApart(routeId: string): Batch[];
 	/** These have been given to the binds, or will not be. */
 	leave(routeId: string, urgency: Urgency, messages: number): void;
 }
@@ -23,7 +26,11 @@ export function urgencyOf({ class: classNumber }: Pick<Batch, "class">): Urgency
 	return classNumber === 0 ? "urgent" : "ordinary";
 }
 
-export function createRoom(lanes: Lanes, outletOf: (routeId: string) => Outlet | undefined): Room {
+export function createRoom(
+	lanes: Lanes,
+	suspects: Suspects,
+	outletOf: (routeId: string) => Outlet | undefined,
+): Room {
 	/** By route and urgency: messages whose batches are being started. */
 	const starting = new Map<string, number>();
 	const busy = (routeId: string, urgency: Urgency): number =>
@@ -47,6 +54,8 @@ export function createRoom(lanes: Lanes, outletOf: (routeId: string) => Outlet |
 			for (const { parcels } of batches) add(routeId, urgency, parcels.length);
 			return batches;
 		},
+		fillApart: (routeId) =>
+			(outletOf(routeId)?.pool.trialRoom() ?? 0) > 0 ? suspects.take(routeId) : [],
 		leave: (routeId, urgency, messages) => add(routeId, urgency, -messages),
 	};
 }

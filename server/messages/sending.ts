@@ -19,6 +19,7 @@ import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
+import { createSuspects, type Suspects } from "./apart.ts";
 import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
 import type { LeftBatch, ToAccepting, ToSending } from "./channel.ts";
 import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
@@ -81,6 +82,9 @@ export class UncleanStop extends Error {}
 interface Inner extends SendingParts {
 	readonly owner: string;
 	readonly lanes: Lanes;
+	/** Of suspects: see apart.ts. */
+	readonly suspects: Suspects;
+	readonly trialSize: (routeId: string) => number;
 	readonly room: Room;
 	readonly restraint: Restraint;
 	readonly recorder: Recorder;
@@ -106,13 +110,16 @@ const tellMs = 2;
 
 export async function startSending(parts: SendingParts): Promise<Sending> {
 	const lanes = createLanes();
+	const suspects = createSuspects();
 	const outlets = new Map<string, Outlet>();
 	const outletOf = (routeId: string): Outlet | undefined => outlets.get(routeId);
 	const inner: Inner = {
 		...parts,
 		owner: parts.ids.next(),
 		lanes,
-		room: createRoom(lanes, outletOf),
+		suspects,
+		trialSize: (routeId) => outletOf(routeId)?.pool.trialSize() ?? 1,
+		room: createRoom(lanes, suspects, outletOf),
 		restraint: createRestraint(parts.clock),
 		recorder: createRecorder(parts),
 		inbound: inboundOf(parts),
@@ -162,8 +169,8 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 }
 
 /** What was never started goes back at once. Without a database both that and results wait for the leases to end. */
-async function giveBack({ worker, lanes }: Inner, unwritten: number): Promise<void> {
-	const batches = lanes.drain();
+async function giveBack({ worker, lanes, suspects }: Inner, unwritten: number): Promise<void> {
+	const batches = [...lanes.drain(), ...suspects.drain()];
 	const messages = batches.reduce((sum, batch) => sum + batch.parcels.length, 0);
 	const given = await releaseBatches(worker, batches).then(
 		() => true,
@@ -277,11 +284,11 @@ function take(inner: Inner, route: RouteRuntime, { pdu }: Deliver): Promise<void
 }
 
 function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop[] {
-	const { log, lanes, recorder } = inner;
+	const { log, lanes, suspects, recorder } = inner;
 	const sweep: SweepParts = {
 		...inner,
 		router,
-		heldIds: () => [...lanes.batchIds(), ...recorder.openIds()],
+		heldIds: () => [...lanes.batchIds(), ...suspects.batchIds(), ...recorder.openIds()],
 		unservedRouteIds: () =>
 			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
 		places: new Map(),
@@ -333,13 +340,19 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 }
 
 function measure(inner: Inner, dispatcher: Dispatcher): void {
-	const { metrics, lanes, recorder, routes, restraint } = inner;
-	const waiting = (): number => routes.reduce((sum, route) => sum + lanes.waiting(route.id), 0);
+	const { metrics, lanes, suspects, recorder, routes, restraint } = inner;
+	const waitingIn = (some: Lanes | Suspects): number =>
+		routes.reduce((sum, route) => sum + some.waiting(route.id), 0);
 	const bound = (): number => routes.filter((route) => isBound(inner, route.id)).length;
 	metrics.gauge(
 		"wx_messages_waiting_in_memory",
 		"Messages leased, waiting for a carrier.",
-		waiting,
+		() => waitingIn(lanes) + waitingIn(suspects),
+	);
+	metrics.gauge(
+		"wx_messages_suspect",
+		"Messages leased that were lost with a connection and are tried apart.",
+		() => waitingIn(suspects),
 	);
 	metrics.gauge(
 		"wx_messages_in_flight",

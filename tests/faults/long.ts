@@ -1,5 +1,5 @@
 /**
- * `npm run faults [-- kill=20 worker=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
+ * `npm run faults [-- kill=20 poison=10 worker=20 postgres=20 embedded=10 database=20 freeze=5 carrier=10 drops=40
  * network=5 overload=1 clock=10 simulation=10000 stop=20 disk=5 wal=5 temp=5 power=20 ledger=1000 ledgerkill=60
  * ledgerparts=60 ledgerdisk=1000 seed=N]`: the long form of the fault tests. What is named is run as often as it says;
  * without names, all. `ledger` has parts that can be named alone: ledgerflips, ledgerattacks, ledgerclean, ledgerproofs.
@@ -24,6 +24,7 @@ import {
 	mutateProofs,
 	rewriteLedger,
 } from "./ledger-long.ts";
+import { killBesidePoison } from "./poison.ts";
 import { killLedger } from "./ledger-kill.ts";
 import { fillLedgerDisk } from "./ledger-disk.ts";
 import { cutPower } from "./power-cut.ts";
@@ -40,6 +41,7 @@ const forms: Readonly<
 > = {
 	kill: { times: 20, run: (kills, seed) => killManyTimes({ kills, seed }) },
 	worker: { times: 20, run: (kills, seed) => loseWorkers({ kills, seed }) },
+	poison: { times: 10, run: (rounds, seed) => killBesidePoison({ rounds, seed }) },
 	postgres: { times: 20, run: (kills, seed) => killPostgres({ kills, seed }) },
 	embedded: { times: 10, run: (kills, seed) => killEmbedded({ kills, seed }) },
 	database: {

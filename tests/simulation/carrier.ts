@@ -11,7 +11,6 @@ import type {
 	SubmitOutcome,
 } from "#channels/index.ts";
 import type { Clock } from "#platform/clock.ts";
-import type { Random } from "#platform/ids.ts";
 import {
 	abandon,
 	createJob,
@@ -20,33 +19,12 @@ import {
 	recordLateAnswer,
 	settleWhenDone,
 } from "../../server/channels/sms/smpp/job.ts";
-import type { DeliverSm } from "../../server/channels/sms/smpp/pdu.ts";
 import { buildSubmits } from "../../server/channels/sms/smpp/submission.ts";
-import { tags } from "../../server/channels/sms/smpp/tlv.ts";
-import type { Owner, VirtualTime } from "./virtual-time.ts";
+import { createTrials, type TrialBind } from "../../server/channels/sms/smpp/trial.ts";
+import { take } from "./carrier-receipts.ts";
+import type { CarrierMemory, CarrierParts, Flight, Line } from "./carrier-state.ts";
+import type { Owner } from "./virtual-time.ts";
 import { type CarrierWeather, calmCarrier, drawFate } from "./weather.ts";
-
-export interface CarrierWatcher {
-	/** The first octet of a message leaves. Returns what is told when the attempt has its outcome. */
-	leaves(
-		owner: Owner,
-		routeId: string,
-		submission: SmsSubmission,
-	): (outcome: SubmitOutcome) => void;
-	/** A receipt was given to a process, which has said that it is stored. */
-	receiptTaken(routeId: string, carrierId: string, messageState: number): void;
-	lateAnswer(owner: Owner, messageId: string, carrierId: string): void;
-	note(text: string): void;
-}
-
-export interface CarrierParts {
-	readonly time: VirtualTime;
-	readonly random: Random;
-	readonly watcher: CarrierWatcher;
-	readonly window: number;
-	/** Milliseconds between the sending of a part and its answer, as a rule. */
-	readonly answerMs: number;
-}
 
 export interface Carrier {
 	open(
@@ -61,37 +39,9 @@ export interface Carrier {
 }
 
 const responseTimeoutMs = 4_000;
-const receiptTriesMax = 60;
-
-interface Flight {
-	readonly line: Line;
-	readonly job: Job;
-	readonly part: number;
-	isOver: boolean;
-}
-
-/** One process's binds of one route. */
-interface Line {
-	readonly owner: Owner;
-	readonly routeId: string;
-	readonly dialect: Dialect;
-	readonly handlers: PoolHandlers;
-	readonly listeners: (() => void)[];
-	readonly queue: { readonly job: Job; readonly submission: SmsSubmission }[];
-	readonly flights: Set<Flight>;
-	isBound: boolean;
-	isStopped: boolean;
-}
-
-interface Inner {
-	readonly parts: CarrierParts;
-	readonly lines: Line[];
-	weather: CarrierWeather;
-	lastId: number;
-}
 
 export function createCarrier(parts: CarrierParts): Carrier {
-	const inner: Inner = { parts, lines: [], weather: calmCarrier, lastId: 70_000_000 };
+	const inner: CarrierMemory = { parts, lines: [], weather: calmCarrier, lastId: 70_000_000 };
 	return {
 		open: (owner, routeId, dialect, clock) => (handlers) =>
 			openPool(inner, { owner, routeId, dialect, handlers }, clock),
@@ -109,7 +59,7 @@ export function createCarrier(parts: CarrierParts): Carrier {
 }
 
 function openPool(
-	inner: Inner,
+	inner: CarrierMemory,
 	line: Pick<Line, "owner" | "routeId" | "dialect" | "handlers">,
 	clock: Clock,
 ): SmppPool {
@@ -118,18 +68,27 @@ function openPool(
 		listeners: [],
 		queue: [],
 		flights: new Set(),
+		trials: createTrials<TrialBind>({
+			clock,
+			binds: () => [asBind(inner, own)],
+			onChange: () => freed(inner, own),
+		}),
+		suspect: undefined,
 		isBound: false,
 		isStopped: false,
 	};
 	inner.lines.push(own);
 	const { time, random, window } = inner.parts;
 	time.schedule(random.fraction() * 50, own.owner, () => bind(inner, own));
-	const isOpen = (): boolean => own.isBound && !own.isStopped;
+	const isOpen = (): boolean => own.isBound && !own.isStopped && own.trials.aside() === undefined;
 	const urgentQueued = (): number =>
 		own.queue.filter(({ submission }) => submission.urgent === true).length;
 	const free = (): number => (isOpen() ? window - own.flights.size : 0);
 	return {
-		submit: (submission) => submit(inner, own, submission, clock),
+		submit: (submission) => submit(inner, own, submission, clock, false),
+		submitApart: (submission) => submit(inner, own, submission, clock, true),
+		trialRoom: () => own.trials.room(),
+		trialSize: () => own.trials.size(),
 		room: () => Math.max(0, free() - urgentQueued()),
 		commonRoom: () => Math.max(0, free() - keptOf(window) - own.queue.length),
 		onRoom: (listener) => void own.listeners.push(listener),
@@ -146,6 +105,7 @@ function openPool(
 		async stop(graceMs) {
 			own.isStopped = true;
 			giveBack(own);
+			own.trials.stop();
 			if (own.flights.size > 0)
 				await new Promise<void>((resolve) => void time.schedule(graceMs, own.owner, resolve));
 			drop(inner, own, undefined);
@@ -153,14 +113,14 @@ function openPool(
 	};
 }
 
-function bind(inner: Inner, line: Line): void {
+function bind(inner: CarrierMemory, line: Line): void {
 	if (line.isStopped) return;
 	line.isBound = true;
 	inner.parts.watcher.note(`${line.owner.name} bound`);
 	freed(inner, line);
 }
 
-function freed(inner: Inner, line: Line): void {
+function freed(inner: CarrierMemory, line: Line): void {
 	inner.parts.time.schedule(0, line.owner, () => {
 		pump(inner, line);
 		if (line.isBound && !line.isStopped && line.flights.size < inner.parts.window)
@@ -169,10 +129,11 @@ function freed(inner: Inner, line: Line): void {
 }
 
 function submit(
-	inner: Inner,
+	inner: CarrierMemory,
 	line: Line,
 	submission: SmsSubmission,
 	clock: Clock,
+	isApart: boolean,
 ): Promise<SubmitOutcome> {
 	if (!line.isBound || line.isStopped) return Promise.resolve({ kind: "unsent" });
 	const built = buildSubmits(submission, line.dialect, clock);
@@ -183,13 +144,19 @@ function submit(
 	return new Promise((resolve) => {
 		let told: ((outcome: SubmitOutcome) => void) | undefined;
 		const job: Job = createJob(submission.id, built.pdus, (outcome) => {
+			if (isApart) line.trials.settled(job, outcome);
 			told?.(outcome);
 			resolve(outcome);
 		});
 		const first = (): void => {
-			told = inner.parts.watcher.leaves(line.owner, line.routeId, submission);
+			const beside = new Set([...line.flights].map((flight) => flight.job.id));
+			told = inner.parts.watcher.leaves(line.owner, line.routeId, submission, beside);
 		};
 		firsts.set(job, first);
+		if (isApart) {
+			line.trials.add(job);
+			return pump(inner, line);
+		}
 		const ahead = line.queue.findIndex(
 			(one) => one.submission.urgent !== true && one.job.next === 0,
 		);
@@ -207,7 +174,9 @@ function keptOf(window: number): number {
 /** What to do when the first part of a job leaves. */
 const firsts = new WeakMap<Job, () => void>();
 
-function pump(inner: Inner, line: Line): void {
+function pump(inner: CarrierMemory, line: Line): void {
+	writeSuspect(inner, line);
+	line.trials.tend();
 	while (line.isBound && line.flights.size < inner.parts.window && line.queue.length > 0) {
 		const { job, submission } = line.queue[0] as Line["queue"][number];
 		const kept = submission.urgent === true || job.next > 0 ? 0 : keptOf(inner.parts.window);
@@ -216,19 +185,50 @@ function pump(inner: Inner, line: Line): void {
 			line.queue.shift();
 			continue;
 		}
+		// What is half written is written to its end.
+		if (job.next === 0 && line.trials.aside() !== undefined) break;
 		if (job.next === 0) firsts.get(job)?.();
 		sendPart(inner, line, job);
 		if (job.next >= job.pdus.length) line.queue.shift();
 	}
 }
 
-function sendPart(inner: Inner, line: Line, job: Job): void {
+function writeSuspect(inner: CarrierMemory, line: Line): void {
+	const { suspect: job } = line;
+	if (job === undefined) return;
+	while (line.isBound && line.flights.size < inner.parts.window && job.next < job.pdus.length) {
+		if (job.next === 0) firsts.get(job)?.();
+		sendPart(inner, line, job);
+	}
+	if (job.next >= job.pdus.length) line.suspect = undefined;
+}
+
+/** The line as the product's trials see a bind. */
+function asBind(inner: CarrierMemory, line: Line): TrialBind {
+	const isBusy = (): boolean => line.suspect !== undefined || (line.queue[0]?.job.next ?? 0) > 0;
+	return {
+		mode: "transceiver",
+		state: () => (line.isBound && !line.isStopped ? "bound" : "waiting"),
+		outstanding: () => line.flights.size,
+		busy: isBusy,
+		free: () => (isBusy() ? 0 : Math.max(0, inner.parts.window - line.flights.size)),
+		take(job) {
+			line.suspect = job;
+			writeSuspect(inner, line);
+		},
+		roundTripMs: () => inner.parts.answerMs,
+		excuse: () => undefined,
+	};
+}
+
+function sendPart(inner: CarrierMemory, line: Line, job: Job): void {
 	const flight: Flight = { line, job, part: job.next, isOver: false };
 	job.next++;
 	job.due++;
 	line.flights.add(flight);
 	const { time, random } = inner.parts;
-	const fate = drawFate(inner.weather, random);
+	const drawn = drawFate(inner.weather, random);
+	const fate = job.pdus[0]?.destination.address === inner.parts.poison ? "drop" : drawn;
 	const answerMs =
 		inner.parts.answerMs * (0.5 + random.fraction()) * (random.fraction() < 0.05 ? 20 : 1);
 	const respond = (status: number, carrierId: string): void =>
@@ -256,11 +256,13 @@ function sendPart(inner: Inner, line: Line, job: Job): void {
 		}
 		case "drop":
 			if (random.fraction() < 0.5) take(inner, line.routeId, answerMs);
-			time.schedule(1, line.owner, () => drop(inner, line, 200 + random.fraction() * 3_000));
+			time.schedule(1, line.owner, () =>
+				drop(inner, line, 200 + random.fraction() * (drawn === "drop" ? 3_000 : 800)),
+			);
 	}
 }
 
-function land(inner: Inner, flight: Flight, status: number, messageId: string): void {
+function land(inner: CarrierMemory, flight: Flight, status: number, messageId: string): void {
 	if (flight.isOver) return;
 	over(flight);
 	const pdu = { command: "submit_sm_resp", sequence: 1, status, messageId, tlvs: [] } as const;
@@ -268,7 +270,7 @@ function land(inner: Inner, flight: Flight, status: number, messageId: string): 
 	freed(inner, flight.line);
 }
 
-function silence(inner: Inner, flight: Flight, lateId: string): void {
+function silence(inner: CarrierMemory, flight: Flight, lateId: string): void {
 	if (flight.isOver) return;
 	const { time, random, watcher } = inner.parts;
 	const { line, job, part } = flight;
@@ -290,17 +292,24 @@ function over(flight: Flight): void {
 }
 
 /** The connection ends: what was sent is in doubt, what was not is given back. */
-function drop(inner: Inner, line: Line, backMs: number | undefined): void {
+function drop(inner: CarrierMemory, line: Line, backMs: number | undefined): void {
 	if (!line.isBound) return;
 	line.isBound = false;
 	inner.parts.watcher.note(`${line.owner.name} lost its bind`);
 	const flights = [...line.flights];
 	for (const { job } of flights) abandon(job);
+	const { suspect } = line;
+	line.suspect = undefined;
+	if (suspect !== undefined && !flights.some(({ job }) => job === suspect)) {
+		abandon(suspect);
+		settleWhenDone(suspect);
+	}
 	for (const flight of flights) {
 		over(flight);
 		recordAnswer(flight.job, flight.part, { kind: "lost" }, line.dialect.refusals);
 	}
 	giveBack(line);
+	line.trials.tend();
 	if (backMs !== undefined) inner.parts.time.schedule(backMs, line.owner, () => bind(inner, line));
 }
 
@@ -310,90 +319,4 @@ function giveBack(line: Line): void {
 		abandon(job);
 		settleWhenDone(job);
 	}
-}
-
-/** The carrier has a part: its id, and the receipts that will come. */
-function take(inner: Inner, routeId: string, answerMs: number): string {
-	const { random } = inner.parts;
-	const { weather } = inner;
-	const carrierId = String((inner.lastId += 1 + Math.floor(random.fraction() * 3)));
-	const chance = (share: number): boolean => random.fraction() < share;
-	const afterMs = chance(weather.receiptEarly)
-		? answerMs * random.fraction()
-		: answerMs + random.fraction() ** 3 * 8_000;
-	if (chance(weather.receiptStray)) receipt(inner, routeId, `9${carrierId}`, 2, afterMs);
-	if (chance(0.1)) receipt(inner, routeId, carrierId, 1, afterMs * random.fraction());
-	if (chance(weather.receiptLost)) return carrierId;
-	const bad = [5, 3, 8, 7, 4][Math.floor(random.fraction() * 5)] as number;
-	const state = chance(weather.receiptBad) ? bad : 2;
-	receipt(inner, routeId, carrierId, state, afterMs);
-	if (chance(weather.receiptDoubled))
-		receipt(inner, routeId, carrierId, state, random.fraction() * 9_000);
-	if (chance(weather.receiptLies))
-		receipt(inner, routeId, carrierId, state === 2 ? 5 : 2, random.fraction() * 9_000);
-	return carrierId;
-}
-
-/** Gives a receipt to a bind of the route; again, until a process says that it has it. */
-function receipt(
-	inner: Inner,
-	routeId: string,
-	carrierId: string,
-	state: number,
-	afterMs: number,
-	tries = 0,
-): void {
-	const { time, random, watcher } = inner.parts;
-	time.schedule(afterMs, undefined, () => {
-		const lines = inner.lines.filter(
-			(line) => line.routeId === routeId && line.isBound && line.owner.isAlive,
-		);
-		const line = lines[Math.floor(random.fraction() * lines.length)];
-		const again = (ms: number): void => {
-			if (tries < receiptTriesMax) receipt(inner, routeId, carrierId, state, ms, tries + 1);
-		};
-		if (line === undefined) return again(1_000);
-		let isOver = false;
-		const close = (next: () => void) => (): void => {
-			if (!isOver) next();
-			isOver = true;
-		};
-		time.schedule(0, line.owner, () => {
-			const pdu = receiptPdu(carrierId, state);
-			void line.handlers.onDeliver({ routeId, pdu }).then(
-				close(() => watcher.receiptTaken(routeId, carrierId, state)),
-				close(() => again(500 + random.fraction() * 2_000)),
-			);
-		});
-		time.schedule(
-			6_000,
-			undefined,
-			close(() => again(0)),
-		);
-	});
-}
-
-function receiptPdu(carrierId: string, state: number): DeliverSm {
-	const nobody = { ton: 1, npi: 1, address: "1" };
-	return {
-		command: "deliver_sm",
-		sequence: 1,
-		serviceType: "",
-		source: nobody,
-		destination: nobody,
-		esmClass: 0x04,
-		protocolId: 0,
-		priority: 0,
-		scheduleDeliveryTime: "",
-		validityPeriod: "",
-		registeredDelivery: 0,
-		replaceIfPresent: 0,
-		dataCoding: 0,
-		defaultMessageId: 0,
-		shortMessage: Buffer.alloc(0),
-		tlvs: [
-			{ tag: tags.receipted_message_id, value: Buffer.from(carrierId) },
-			{ tag: tags.message_state, value: Buffer.from([state]) },
-		],
-	};
 }

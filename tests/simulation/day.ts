@@ -11,6 +11,10 @@ import {
 export interface Day {
 	/** No troubles, and more messages than the carrier takes at once. */
 	readonly isCrowd: boolean;
+	/** No troubles but messages that end the connection. */
+	readonly isPoisonous: boolean;
+	/** Share of the messages that end the connection, 0 to 1. */
+	readonly poison: number;
 	readonly startMs: number;
 	readonly activeMs: number;
 	readonly processes: number;
@@ -49,6 +53,8 @@ export function dayOf(seed: number): Day {
 	const kind = roll();
 	const usual: Day = {
 		isCrowd: false,
+		isPoisonous: false,
+		poison: 0,
 		startMs: Date.parse(starts[Math.floor(roll() * starts.length)] as string),
 		activeMs: 7_000 + roll() * 9_000,
 		processes: roll() < 0.5 ? 1 : 2,
@@ -78,7 +84,9 @@ export function dayOf(seed: number): Day {
 	};
 	if (kind < 0.05) return { ...usual, ...crowd };
 	if (kind < 0.15) return { ...usual, ...flapping };
-	return kind < 0.25 ? { ...usual, ...sleepy } : usual;
+	if (kind < 0.25) return { ...usual, ...sleepy };
+	if (kind < 0.3) return { ...usual, ...poisonous, answerMs: kind < 0.275 ? 10 : 90 };
+	return kind < 0.4 ? { ...usual, poison: 0.08 } : usual;
 }
 
 /** Binds and commits that fail again and again: much is given back, and written twice. */
@@ -112,10 +120,9 @@ const sleepy = {
 	database: { ...calmDatabase, pause: 0.3 },
 } as const;
 
-const crowd = {
-	isCrowd: true,
+/** Nothing but what the day is for. */
+const quiet = {
 	startMs: Date.parse("2026-11-23T12:00:00+05:30"),
-	activeMs: 3_000,
 	processes: 1,
 	requests: 0,
 	wishes: 0,
@@ -127,11 +134,14 @@ const crowd = {
 	sleeps: 0,
 	database: calmDatabase,
 	carrier: calmCarrier,
-	window: 2,
-	answerMs: 10,
 	liveRoutes: 1,
 	testRoutes: 0,
 } as const;
+
+const crowd = { ...quiet, isCrowd: true, activeMs: 3_000, window: 2, answerMs: 10 } as const;
+
+/** A batch with messages in it that end the connection, and codes all the while. */
+const poisonous = { ...quiet, isPoisonous: true, activeMs: 45_000, window: 10 } as const;
 
 /** A sequence for the day alone, so that the day of a seed stays when the product draws more or less. */
 function rollFrom(seed: number): () => number {

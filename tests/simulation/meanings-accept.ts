@@ -94,6 +94,7 @@ export function addEntry(
 		batchId: null,
 		possibleDuplicate: false,
 		abandoned: false,
+		apart: false,
 		...entry,
 	});
 }

@@ -129,8 +129,21 @@ export const laneMeanings: Meanings = {
 					possible_duplicate: row.possibleDuplicate,
 					abandoned: row.abandoned,
 					environment: row.environment,
+					apart: row.apart,
 				};
 			});
+	},
+
+	"lanes.set_apart": (view, values) => {
+		const { tables, writer } = view;
+		type Moved = { tenantId: string; messageId: string; batchId: string; toBatchId: string };
+		for (const moved of unnest<Moved>(values, "tenantId", "messageId", "batchId", "toBatchId")) {
+			const key = rowKey(moved.tenantId, moved.messageId);
+			const row = get(tables.laneEntries, writer, key);
+			if (row?.batchId === moved.batchId && view.sees(moved.tenantId))
+				put(tables.laneEntries, writer, key, { ...row, batchId: moved.toBatchId });
+		}
+		return [];
 	},
 
 	"lanes.load": (view, [tenantIds, ids]) =>
@@ -182,7 +195,7 @@ export const laneMeanings: Meanings = {
 			| "possibleDuplicate"
 			| "abandoned"
 			| "batchId"
-		>;
+		> & { readonly apart: boolean | null };
 		const returned = unnest<Returned>(
 			values,
 			"tenantId",
@@ -193,19 +206,26 @@ export const laneMeanings: Meanings = {
 			"possibleDuplicate",
 			"abandoned",
 			"batchId",
+			"apart",
 		);
 		for (const one of returned) {
 			const key = rowKey(one.tenantId, one.messageId);
 			const row = get(tables.laneEntries, writer, key);
 			if (!view.sees(one.tenantId)) continue;
 			if (row !== undefined && row.batchId === one.batchId)
-				put(tables.laneEntries, writer, key, { ...row, ...one, batchId: null });
+				put(tables.laneEntries, writer, key, {
+					...row,
+					...one,
+					batchId: null,
+					apart: one.apart ?? row.apart,
+				});
 			const batch = one.batchId === null ? undefined : get(tables.batches, writer, one.batchId);
 			if (row !== undefined || batch === undefined || batch.handedOver === null) continue;
 			put(tables.batches, writer, batch.id, batch);
 			const message = get(tables.messages, writer, key);
 			const hasLeft = (get(tables.states, writer, key)?.status ?? 0) >= 20;
-			if (message !== undefined && !hasLeft) addEntry(view, message, { ...one, batchId: null });
+			if (message !== undefined && !hasLeft)
+				addEntry(view, message, { ...one, batchId: null, apart: one.apart ?? false });
 		}
 		return [];
 	},

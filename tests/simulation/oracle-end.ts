@@ -3,7 +3,8 @@
  * and what was heard is on record. The other half of oracle.ts.
  */
 import { rowKey } from "./meanings-accept.ts";
-import { type Attempt, complain, mayHaveTaken, type OracleState } from "./oracle.ts";
+import { mayHaveTaken } from "./oracle.ts";
+import { type Attempt, complain, type OracleState } from "./oracle-state.ts";
 import type { MessageRow, SubmissionRow } from "./schema.ts";
 
 /** From this rank on a message has ended, unless a true receipt corrects it. */

@@ -5,6 +5,9 @@
 import type { SmsSubmission, SubmitOutcome } from "#channels/index.ts";
 import { addressKey, askedKeys, consentOf, isSuppressed } from "./meanings-facts.ts";
 import type { Session } from "./memory-database.ts";
+import { watchBeside, watchCode } from "./oracle-apart.ts";
+import { type Attempt, complain, type OracleState, type Permit } from "./oracle-state.ts";
+import { watchTurn } from "./oracle-turns.ts";
 import type {
 	BatchRow,
 	EventRow,
@@ -13,118 +16,9 @@ import type {
 	OutboxRow,
 	StateRow,
 	SubmissionRow,
-	Tables,
 } from "./schema.ts";
 import type { Change } from "./tables.ts";
 import type { Owner } from "./virtual-time.ts";
-
-export const invariants = [
-	"accepted is durable",
-	"one message per key",
-	"own lease",
-	"cleared and in time",
-	"no send after STOP",
-	"consent before promotion",
-	"inside the window",
-	"at most once",
-	"duplicates are flagged",
-	"states go forward",
-	"one event per change",
-	"receipts count",
-	"answers count",
-	"late answers count",
-	"throttling ends nothing",
-	"nothing is left over",
-	"every message ends",
-	"class order",
-	"tenants in turn",
-	"bounded",
-	"no failure escapes",
-	"every message is hashed",
-] as const;
-export type Invariant = (typeof invariants)[number];
-
-export interface Violation {
-	readonly invariant: Invariant;
-	readonly detail: string;
-}
-
-/** One submit of a message that has begun. */
-export interface Attempt {
-	readonly owner: Owner;
-	outcome: SubmitOutcome | undefined;
-}
-
-/** That a batch was marked as started by its holder, with what was true when the facts were read. */
-interface Permit {
-	readonly owner: Owner;
-	/** By the holder's clock. */
-	readonly startedAtMs: number;
-	readonly suppressed: boolean;
-	readonly consent: boolean | undefined;
-}
-
-export interface OracleParts {
-	readonly tables: Tables;
-}
-
-export interface OracleState {
-	readonly parts: OracleParts;
-	violation: Violation | undefined;
-	readonly messages: Map<string, MessageRow>;
-	readonly byToken: Map<string, string>;
-	/** By session: what its start of batches has found so far. */
-	readonly starting: Map<Session, Map<string, Permit>>;
-	/** By session that is accepting: of each recipient it asked about, whether it had said STOP. */
-	readonly accepting: Map<Session, Map<string, boolean>>;
-	/** Of starts that are committed, by message and process, until it leaves. */
-	readonly permits: Map<string, Permit>;
-	/** Clearances minted, by message: until when. */
-	readonly minted: Map<string, number[]>;
-	readonly attempts: Map<string, Attempt[]>;
-	readonly submissions: Map<string, SubmissionRow>;
-	/** The last lane entry of each message, also when it is gone, and the last batch it was in. */
-	readonly entries: Map<string, LaneEntryRow>;
-	readonly batchOf: Map<string, string>;
-	/** Last words that a process has taken, by route and carrier id. */
-	readonly told: Map<string, number[]>;
-	/** A day without troubles and with more messages than the carrier takes at once: turns can be counted. */
-	isCrowd: boolean;
-	/** Everything that left, in order, and how much had left when each message was stored. */
-	readonly left: MessageRow[];
-	readonly leftBefore: Map<string, number>;
-	readonly late: {
-		readonly owner: Owner;
-		readonly messageId: string;
-		readonly carrierId: string;
-	}[];
-}
-
-export function createOracle(parts: OracleParts): OracleState {
-	return {
-		parts,
-		violation: undefined,
-		messages: new Map(),
-		byToken: new Map(),
-		starting: new Map(),
-		accepting: new Map(),
-		permits: new Map(),
-		minted: new Map(),
-		attempts: new Map(),
-		submissions: new Map(),
-		entries: new Map(),
-		batchOf: new Map(),
-		told: new Map(),
-		isCrowd: false,
-		left: [],
-		leftBefore: new Map(),
-		late: [],
-	};
-}
-
-export function complain(oracle: OracleState, invariant: Invariant, detail: string): void {
-	oracle.violation ??= { invariant, detail };
-}
 
 // The database --------------------------------------------------------------------------------------------
 
@@ -145,7 +39,13 @@ export function watchStatement(
 		const permits = new Map<string, Permit>();
 		for (const [messageId, batchId] of oracle.batchOf)
 			if (held.has(batchId))
-				permits.set(messageId, { owner, startedAtMs: nowMs, suppressed: true, consent: undefined });
+				permits.set(messageId, {
+					owner,
+					startedAtMs: nowMs,
+					suppressed: true,
+					consent: undefined,
+					isSuspect: oracle.entries.get(messageId)?.apart === true,
+				});
 		oracle.starting.set(session, permits);
 	}
 	if (name !== "contacts.suppressed_among") return;
@@ -190,7 +90,7 @@ function watchStarted(oracle: OracleState, session: Session, batch: BatchRow): v
 		const name = addressKey(tenantId, environment, addressIndex);
 		const suppressed = oracle.accepting.get(session)?.get(name) ?? true;
 		// Consent is never read here: what needs it does not leave this way.
-		const permit = { owner, startedAtMs, suppressed, consent: undefined };
+		const permit = { owner, startedAtMs, suppressed, consent: undefined, isSuspect: false };
 		oracle.permits.set(`${id}/${owner.name}`, permit);
 	}
 }
@@ -302,6 +202,8 @@ export function watchLeaving(
 	oracle: OracleState,
 	owner: Owner,
 	{ id }: SmsSubmission,
+	beside: ReadonlySet<string>,
+	atMs: number,
 ): (outcome: SubmitOutcome) => void {
 	const attempt: Attempt = { owner, outcome: undefined };
 	const message = oracle.messages.get(id);
@@ -315,6 +217,8 @@ export function watchLeaving(
 		oracle.permits.delete(`${id}/${owner.name}`);
 		watchRules(oracle, message, permit);
 		watchRepeat(oracle, message);
+		watchBeside(oracle, id, permit.isSuspect, beside, atMs);
+		watchCode(oracle, id, atMs);
 		if (oracle.isCrowd) watchTurn(oracle, message);
 	}
 	const attempts = oracle.attempts.get(id) ?? [];
@@ -364,28 +268,4 @@ function watchRepeat(oracle: OracleState, message: MessageRow): void {
 	const entry = oracle.entries.get(message.id);
 	if (entry?.possibleDuplicate !== true)
 		complain(oracle, "duplicates are flagged", `${message.id} leaves again and is not flagged`);
-}
-
-/** What may be under way when a message comes, and a turn's worth of each other tenant. */
-const overtakenMax = 3 * 64;
-
-/** In a crowd nobody waits for more than a few turns of others, and no class for a later one. */
-function watchTurn(oracle: OracleState, message: MessageRow): void {
-	const since = oracle.left.slice(oracle.leftBefore.get(message.id) ?? 0);
-	oracle.left.push(message);
-	const later = since.filter((other) => other.class > message.class).length;
-	if (later > overtakenMax)
-		complain(
-			oracle,
-			"class order",
-			`${message.id} of class ${message.class} waited for ${later} of later classes`,
-		);
-	const own = since.filter((other) => other.class === message.class);
-	for (const [tenantId, theirs] of Map.groupBy(own, (other) => other.tenantId))
-		if (tenantId !== message.tenantId && theirs.length > overtakenMax)
-			complain(
-				oracle,
-				"tenants in turn",
-				`${message.id} waited for ${theirs.length} of another tenant`,
-			);
 }

@@ -4,7 +4,8 @@
  */
 import { type Day, dayOf } from "./day.ts";
 import type { Meanings } from "./memory-database.ts";
-import { complain, type Violation } from "./oracle.ts";
+import { complain, type Violation } from "./oracle-state.ts";
+import { judgeInnocents } from "./oracle-apart.ts";
 import { judgeEnd } from "./oracle-end.ts";
 import { calmCarrier, calmDatabase } from "./weather.ts";
 import {
@@ -16,7 +17,14 @@ import {
 	pick,
 	type Workload,
 } from "./workload.ts";
-import { createWorld, kill, type Process, startProcess, type World } from "./world.ts";
+import {
+	createWorld,
+	kill,
+	poisonAddress,
+	type Process,
+	startProcess,
+	type World,
+} from "./world.ts";
 
 export interface RunOptions {
 	readonly seed: number;
@@ -104,7 +112,7 @@ function createStage(world: World, day: Day): Stage {
 	return {
 		world,
 		day,
-		work: { world, processes: serving, asked: [], messages: 0, pending: 0 },
+		work: { world, processes: serving, asked: [], messages: 0, poison: day.poison, pending: 0 },
 		processes,
 		generation: 0,
 		steps: 0,
@@ -187,6 +195,7 @@ function plan(stage: Stage): void {
 		for (let i = 0; i < count; i++) once(stage, between(world, 100, day.activeMs), work);
 	};
 	if (day.isCrowd) planCrowd(stage);
+	if (day.isPoisonous) planPoison(stage);
 	at(day.requests, () => ask(work, newRequest(work)));
 	at(Math.floor(day.requests / 4), () => {
 		const repeatable = work.asked.filter(({ request }) => request.idempotency !== undefined);
@@ -229,6 +238,26 @@ function planCrowd({ world, work }: Stage): void {
 	for (let i = 0; i < 5; i++) send(500 + i, many, "service", 100);
 	send(between(world, 700, 1_200), few, "service", 3);
 	send(between(world, 700, 1_200), few, "authentication", 3);
+}
+
+/** Most of a batch is innocent; codes come all the while. When all had time enough, the innocent are asked about. */
+function planPoison({ world, work }: Stage): void {
+	const { time, oracle, vault } = world;
+	const [tenant, other] = world.tenants;
+	if (tenant === undefined || other === undefined) return;
+	oracle.poisonous = new Set(
+		world.tenants.map(({ id }) =>
+			vault.index(id, "live", "sms.address", poisonAddress).toString("hex"),
+		),
+	);
+	const count = 80 + Math.floor(world.random.fraction() * 80);
+	const poisonous = [20, 20, 60].map((from) => from + Math.floor(world.random.fraction() * 20));
+	const batch = { tenant, category: "transactional", count, plain: true, poisonous } as const;
+	const code = { tenant: other, category: "authentication", count: 1, plain: true } as const;
+	time.schedule(500, undefined, () => ask(work, newRequest(work, batch)));
+	for (let atMs = 600; atMs < 22_000; atMs += between(world, 50, 400))
+		time.schedule(atMs, undefined, () => ask(work, newRequest(work, code)));
+	time.schedule(44_900, undefined, () => judgeInnocents(oracle));
 }
 
 function killOne(stage: Stage): void {

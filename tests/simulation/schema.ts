@@ -31,6 +31,7 @@ export interface LaneEntryRow {
 	readonly batchId: string | null;
 	readonly possibleDuplicate: boolean;
 	readonly abandoned: boolean;
+	readonly apart: boolean;
 }
 export interface BatchRow {
 	readonly id: string;

@@ -9,8 +9,8 @@ import { insertStatements } from "../../server/contacts/consent-store.ts";
 import type { AcceptAnswer, AcceptRequest } from "../../server/messages/accept.ts";
 import { type Draft, readDraft } from "../../server/messages/draft.ts";
 import { rowKey } from "./meanings-accept.ts";
-import { complain } from "./oracle.ts";
-import { type Process, scopeOf, type Tenant, type World } from "./world.ts";
+import { complain } from "./oracle-state.ts";
+import { poisonAddress, type Process, scopeOf, type Tenant, type World } from "./world.ts";
 
 /** A request as its sender knows it. */
 export interface Asked {
@@ -29,6 +29,8 @@ export interface Workload {
 	/** Answered requests: they may be asked again under their key. */
 	readonly asked: Asked[];
 	messages: number;
+	/** Share of the messages that end the connection. */
+	readonly poison: number;
 	/** Requests whose client still waits or will try again. */
 	pending: number;
 }
@@ -73,6 +75,8 @@ export interface Wish {
 	readonly category?: (typeof categories)[number];
 	readonly tenant?: Tenant;
 	readonly plain?: boolean;
+	/** Which of its messages, from 0, end the connection. */
+	readonly poisonous?: readonly number[];
 }
 
 /** A new request of one or more messages; each message's template id is its token. */
@@ -82,9 +86,12 @@ export function newRequest(work: Workload, wish: Wish = {}): Asked {
 	const environment: Environment = world.random.fraction() < 0.9 ? "live" : "test";
 	const chance = world.random.fraction();
 	const usual = chance < 0.6 ? 1 : chance < 0.95 ? 2 + Math.floor(chance * 8) : 70;
-	const drafts = Array.from({ length: wish.count ?? usual }, () =>
-		newDraft(work, tenant, wish.category ?? pick(world, categories), wish.plain === true),
-	);
+	const drafts = Array.from({ length: wish.count ?? usual }, (_, i) => {
+		const isPoisonous =
+			wish.poisonous?.includes(i) ?? (work.poison > 0 && world.random.fraction() < work.poison);
+		const category = wish.category ?? pick(world, categories);
+		return newDraft(work, tenant, category, wish.plain === true, isPoisonous);
+	});
 	const name = String(work.messages);
 	const hasKey = world.random.fraction() < 0.7;
 	const request: AcceptRequest = {
@@ -107,6 +114,7 @@ function newDraft(
 	tenant: Tenant,
 	category: (typeof categories)[number],
 	plain: boolean,
+	isPoisonous: boolean,
 ): Draft {
 	const { world } = work;
 	const token = `1107${String(++work.messages).padStart(15, "0")}`;
@@ -114,7 +122,9 @@ function newDraft(
 	const inMs = (ms: number): string => new Date(Math.floor(world.wallMs() + ms)).toISOString();
 	const read = readDraft(
 		{
-			to: addressOf(Math.floor(world.random.fraction() * recipientCount)),
+			to: isPoisonous
+				? poisonAddress
+				: addressOf(Math.floor(world.random.fraction() * recipientCount)),
 			from: tenant.sender,
 			text: plain
 				? (texts[0] as string)

@@ -23,13 +23,8 @@ import { type Carrier, createCarrier } from "./carrier.ts";
 import { meanings } from "./meanings.ts";
 import { addressKey } from "./meanings-facts.ts";
 import { createMemoryDatabase, type Meanings, type MemoryDatabase } from "./memory-database.ts";
-import {
-	createOracle,
-	type OracleState,
-	watchCommit,
-	watchLeaving,
-	watchStatement,
-} from "./oracle.ts";
+import { watchCommit, watchLeaving, watchStatement } from "./oracle.ts";
+import { createOracle, type OracleState } from "./oracle-state.ts";
 import { createTables, type Tables } from "./schema.ts";
 import { createVirtualTime, type Owner, type VirtualTime } from "./virtual-time.ts";
 
@@ -88,6 +83,9 @@ export interface Trace {
 	readonly note: (text: string) => void;
 }
 
+/** Who ends the connection whenever a message comes. */
+export const poisonAddress = "+919812345699";
+
 const rootKey = Buffer.alloc(32, 7);
 /** Lines of the trace that are kept, unless told. */
 const traceKept = 40;
@@ -100,7 +98,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
 	const tables = createTables();
 	const trace = createTrace(time, options.traceLines ?? traceKept);
 	const wallMs = (owner?: Owner): number => options.startMs + time.now() + (owner?.skewMs ?? 0);
-	const oracle = createOracle({ tables });
+	const oracle = createOracle({ tables, answerMs: options.answerMs });
 	const database = createMemoryDatabase({
 		time,
 		random,
@@ -122,8 +120,10 @@ export async function createWorld(options: WorldOptions): Promise<World> {
 		random,
 		window: options.window,
 		answerMs: options.answerMs,
+		poison: poisonAddress.slice(1),
 		watcher: {
-			leaves: (owner, _, submission) => watchLeaving(oracle, owner, submission),
+			leaves: (owner, _, submission, beside) =>
+				watchLeaving(oracle, owner, submission, beside, wallMs()),
 			receiptTaken(routeId, carrierId, state) {
 				trace.note(`receipt ${state} of ${carrierId} is taken`);
 				const key = `${routeId}/${carrierId}`;

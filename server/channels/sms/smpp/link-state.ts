@@ -79,6 +79,10 @@ export interface Link {
 	rate(nowMs: number): number;
 	/** Which part of the agreed rate is ours, 0 to 1. */
 	share(part: number, nowMs: number): void;
+	/** How long answers to submits take at present; 0 before there was one. */
+	roundTripMs(): number;
+	/** While so, an end of the connection is what was sent: the bind comes back after the first wait, however often. */
+	excuse(isExcused: boolean): void;
 	/** Takes a job; only when `busy()` is false and `free()` is not 0. */
 	take(job: Job): void;
 	/** A job is not wholly written yet. */
@@ -98,7 +102,10 @@ export interface LinkMemory {
 	session: Session | undefined;
 	current: Job | undefined;
 	outstanding: number;
+	/** A moving mean, nearer to the short ones. */
+	roundTripMs: number;
 	failures: number;
+	isExcused: boolean;
 	refusals: number;
 	boundAtMs: number | undefined;
 	lastFailure: string | undefined;

@@ -54,12 +54,21 @@ function answered(
 ): void {
 	if (answer.kind === "late") return late(inner, job, part, answer.pdu);
 	inner.outstanding--;
-	if (answer.kind === "response") judge(inner, sentAtMs, answer.pdu);
+	if (answer.kind === "response") {
+		watchRoundTrip(inner, inner.parts.clock.elapsed() - sentAtMs);
+		judge(inner, sentAtMs, answer.pdu);
+	}
 	recordAnswer(job, part, answer, inner.parts.settings.dialect.refusals);
 	if (inner.current === job && partsToSend(job) === 0) inner.current = undefined;
 	if (inner.outstanding === 0) inner.idle?.();
 	progress(inner);
 	inner.parts.onFree();
+}
+
+/** Nearer to the short ones: many answers take long because many submits left together. */
+function watchRoundTrip(inner: LinkMemory, tookMs: number): void {
+	const known = inner.roundTripMs;
+	inner.roundTripMs = known === 0 ? tookMs : known + (tookMs - known) / (tookMs < known ? 4 : 64);
 }
 
 /** What a refusal says about the bind rather than about the message. */

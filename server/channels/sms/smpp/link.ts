@@ -33,7 +33,9 @@ export function createLink(parts: LinkParts): Link {
 		session: undefined,
 		current: undefined,
 		outstanding: 0,
+		roundTripMs: 0,
 		failures: 0,
+		isExcused: false,
 		refusals: 0,
 		boundAtMs: undefined,
 		lastFailure: undefined,
@@ -54,6 +56,8 @@ export function createLink(parts: LinkParts): Link {
 		waitMs: (nowMs) => (windowFree(inner) > 0 && canSubmit(inner) ? inner.pace.waitMs(nowMs) : 0),
 		rate: (nowMs) => inner.pace.rate(nowMs),
 		share: (part, nowMs) => inner.pace.share(part, nowMs),
+		roundTripMs: () => inner.roundTripMs,
+		excuse: (isExcused) => void (inner.isExcused = isExcused),
 		take(job) {
 			inner.current = job;
 			progress(inner);
@@ -161,7 +165,8 @@ function comeBack(inner: LinkMemory, reason: string): void {
 	const { clock, random, settings } = inner.parts;
 	const stoodMs = inner.boundAtMs === undefined ? 0 : clock.elapsed() - inner.boundAtMs;
 	inner.boundAtMs = undefined;
-	inner.failures = stoodMs >= settings.backoff.steadyMs ? 1 : inner.failures + 1;
+	const isFirst = inner.isExcused || stoodMs >= settings.backoff.steadyMs;
+	inner.failures = isFirst ? 1 : inner.failures + 1;
 	inner.lastFailure = reason;
 	const refused = inner.refusals >= settings.backoff.refusalsMax;
 	setState(inner, refused ? "refused" : "waiting", reason);

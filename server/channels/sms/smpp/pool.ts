@@ -16,6 +16,7 @@ import type { LateAnswer, Link, LinkCounts, LinkMode, LinkState } from "./link-s
 import type { DeliverSm } from "./pdu.ts";
 import { defaultTimers, type SessionTimers } from "./session.ts";
 import { buildSubmits, type SmsSubmission } from "./submission.ts";
+import { createTrials, type Trials } from "./trial.ts";
 
 export interface SmppRoute {
 	readonly host: string;
@@ -95,6 +96,15 @@ export interface SmppPool {
 	 * With no bind standing, or too much queued, the outcome is "unsent" at once.
 	 */
 	submit(submission: SmsSubmission): Promise<SubmitOutcome>;
+	/**
+	 * The same for a suspect: it leaves with nothing beside it but what is given so in the same turn. Only while
+	 * `trialRoom()` is not 0.
+	 */
+	submitApart(submission: SmsSubmission): Promise<SubmitOutcome>;
+	/** Suspects that may be given now, to leave together; 0 while others are tried, or none may be. */
+	trialRoom(): number;
+	/** Suspects that should leave together at present: 1, unless the carrier is slow to answer. */
+	trialSize(): number;
 	/** Parts that are urgent and could leave now without waiting. */
 	room(): number;
 	/**
@@ -125,6 +135,7 @@ interface Inner {
 	readonly ordinary: JobQueue;
 	/** Parts of each bind's window that are to stay free for what is urgent. */
 	readonly kept: number;
+	readonly trials: Trials<Link>;
 	/** Where the search for a bind begins, so that equals take turns. */
 	first: number;
 	turn: NodeJS.Immediate | undefined;
@@ -143,6 +154,11 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 		urgent: createJobQueue(),
 		ordinary: createJobQueue(),
 		kept: Math.min(keptMax, Math.floor(parts.route.window / 16)),
+		trials: createTrials({
+			clock: parts.clock,
+			binds: () => inner.links,
+			onChange: () => schedule(inner),
+		}),
 		first: 0,
 		turn: undefined,
 		paceTimer: undefined,
@@ -151,7 +167,10 @@ export function createSmppPool(parts: PoolParts): SmppPool {
 	for (const mode of ["transceiver", "transmitter", "receiver"] as const)
 		for (let count = parts.route.binds[mode]; count > 0; count--) addLink(inner, mode);
 	return {
-		submit: (submission) => submit(inner, submission),
+		submit: (submission) => submit(inner, submission, false),
+		submitApart: (submission) => submit(inner, submission, true),
+		trialRoom: () => inner.trials.room(),
+		trialSize: () => inner.trials.size(),
 		room: () => room(inner),
 		commonRoom: () => commonRoom(inner),
 		onRoom: (listener) => void inner.listeners.push(listener),
@@ -191,7 +210,7 @@ function addLink(inner: Inner, mode: LinkMode): void {
 	inner.links.push(link);
 }
 
-function submit(inner: Inner, submission: SmsSubmission): Promise<SubmitOutcome> {
+function submit(inner: Inner, submission: SmsSubmission, isApart: boolean): Promise<SubmitOutcome> {
 	const { route, clock } = inner.parts;
 	const counted = (outcome: SubmitOutcome): SubmitOutcome => {
 		inner.outcomes[outcome.kind]++;
@@ -207,8 +226,12 @@ function submit(inner: Inner, submission: SmsSubmission): Promise<SubmitOutcome>
 		);
 	}
 	return new Promise((resolve) => {
-		const job = createJob(submission.id, built.pdus, (outcome) => resolve(counted(outcome)));
-		(submission.urgent === true ? inner.urgent : inner.ordinary).put(job);
+		const job = createJob(submission.id, built.pdus, (outcome) => {
+			if (isApart) inner.trials.settled(job, outcome);
+			resolve(counted(outcome));
+		});
+		if (isApart) inner.trials.add(job);
+		else (submission.urgent === true ? inner.urgent : inner.ordinary).put(job);
 		pump(inner);
 	});
 }
@@ -228,6 +251,7 @@ function waiting(inner: Inner): number {
 function pump(inner: Inner): void {
 	const now = inner.parts.clock.elapsed();
 	for (const link of inner.links) link.progress();
+	inner.trials.tend();
 	give(inner, inner.urgent, now, 0);
 	if (inner.urgent.waiting() === 0) give(inner, inner.ordinary, now, inner.kept);
 	if (waiting(inner) > 0 && !anyBound(inner)) giveBack(inner);
@@ -248,10 +272,11 @@ function roomiest(inner: Inner, now: number, kept: number): Link | undefined {
 	let best: Link | undefined;
 	let most = 0;
 	const { links } = inner;
+	const aside = inner.trials.aside();
 	for (let step = 0; step < links.length; step++) {
 		const link = links[(inner.first + step) % links.length] as Link;
 		const free = link.free(now, kept);
-		if (free <= most) continue;
+		if (free <= most || link === aside) continue;
 		best = link;
 		most = free;
 	}
@@ -304,7 +329,11 @@ function commonRoom(inner: Inner): number {
 function free(inner: Inner, kept: number): number {
 	if (inner.stopped !== undefined) return 0;
 	const now = inner.parts.clock.elapsed();
-	const sum = inner.links.reduce((sum, link) => sum + link.free(now, kept), 0);
+	const aside = inner.trials.aside();
+	const sum = inner.links.reduce(
+		(sum, link) => (link === aside ? sum : sum + link.free(now, kept)),
+		0,
+	);
 	armPace(inner, now);
 	return sum;
 }
@@ -361,6 +390,7 @@ function bindState(link: Link, now: number): BindState {
 
 async function stop(inner: Inner, graceMs: number): Promise<void> {
 	giveBack(inner);
+	inner.trials.stop();
 	await Promise.all(inner.links.map((link) => link.stop(graceMs)));
 	giveBack(inner);
 	clearTimeout(inner.paceTimer);
