@@ -37,18 +37,24 @@ export function contactKey(material: Buffer): ContactKey {
 }
 
 /**
- * Out of reach of inspection and JSON. Node's key object is made for each use: making one takes a microsecond, but
- * thousands of them that are held cost the garbage collector several for each message.
+ * Out of reach of inspection and JSON. Node's key object is held from the second use on: most people are written to
+ * once in a while, and thousands of objects that are held cost the garbage collector several microseconds a message.
  */
 class HeldKey implements ContactKey {
 	readonly #material: Buffer;
+	#wasUsed = false;
+	#held: KeyObject | undefined;
 
 	constructor(material: Buffer) {
 		this.#material = material;
 	}
 
 	#key(): KeyObject {
-		return createSecretKey(this.#material.subarray(nameBytes));
+		if (this.#held !== undefined) return this.#held;
+		const key = createSecretKey(this.#material.subarray(nameBytes));
+		if (this.#wasUsed) this.#held = key;
+		this.#wasUsed = true;
+		return key;
 	}
 
 	seal(nonce: Buffer, aad: Buffer, plaintext: Buffer): Buffer {
