@@ -92,6 +92,8 @@ test("what it refuses, and how", async () => {
 	const flipped = proof.map((hash, i) => (i === 0 ? Buffer.from(hash).fill(1, 0, 1) : hash));
 	const elsewhere = { ...head(8), origin: "elsewhere.test/audit/platform/e1" };
 	const emptyLie = { ...head(1), size: 0 };
+	const line = log.checkpoint(20).split("\n\n")[1] as string;
+	const borrowed = `${log.checkpoint(21).split("\n\n")[0]}\n\n${line}`;
 	const cases: [what: string, body: string, status: number, size?: string][] = [
 		["another log", witnessRequest(0, [], signCheckpoint(elsewhere, key)), 404],
 		["another key", witnessRequest(8, proof, signCheckpoint(head(21), stranger)), 403],
@@ -100,6 +102,7 @@ test("what it refuses, and how", async () => {
 			witnessRequest(8, proof, log.checkpoint(21)).replace(/— .*\n$/u, "— x AAAA\n"),
 			403,
 		],
+		["a signature over something else", witnessRequest(8, proof, borrowed), 403],
 		["old above the size", ask(8, 21).replace("old 8", "old 22"), 400],
 		["an old state", ask(3, 21), 409, "8\n"],
 		["from nothing again", ask(0, 21), 409, "8\n"],
