@@ -17,6 +17,7 @@ const platformTables: Readonly<Record<string, string>> = {
 	routes: "the platform's carriers, read by all, configuration sealed",
 	dispatch_batches: "leases over batches of entries; ids and times, nothing of a tenant",
 	parked_receipts: "a carrier's receipt before its tenant is known; ids and codes only",
+	sending_processes: "which processes send, and until when they are there; nothing of a tenant",
 	waxwing_migrations: "which migrations ran; the migrating role's own",
 };
 /** Of these, no login may read a row at all, so they carry no policy. */
@@ -51,6 +52,7 @@ const audits: readonly {
 			"operator_keys",
 			"parked_receipts",
 			"routes",
+			"sending_processes",
 			"waxwing_migrations",
 		],
 	},
@@ -71,6 +73,7 @@ const audits: readonly {
 			"parked_receipts",
 			"routes",
 			"sender_owners",
+			"sending_processes",
 			"waxwing_migrations",
 		],
 	},
@@ -92,7 +95,12 @@ const audits: readonly {
 		query: `select c.relname || '.' || p.polname as name from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
 			where ${ours} and exists (select from pg_roles r where r.oid = any (p.polroles) and r.rolname in ('waxwing_app', 'waxwing_worker'))
 				and coalesce(pg_get_expr(p.polqual, p.polrelid), '') || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '') !~ 'wx\\.tenants?\\(\\)'`,
-		allowed: ["dispatch_batches.worker_all", "parked_receipts.worker_all", "routes.all_read"],
+		allowed: [
+			"dispatch_batches.worker_all",
+			"parked_receipts.worker_all",
+			"routes.all_read",
+			"sending_processes.worker_all",
+		],
 	},
 	{
 		what: "policies that check what is read but not what is written, or the other way round",

@@ -392,6 +392,10 @@ async function fillTables(tenantId: string): Promise<void> {
 			"insert into message_checks values ($1, null, null, now()) on conflict do nothing",
 			[tenantId],
 		],
+		ledger_cosignatures: [
+			"insert into ledger_cosignatures values ($1, 1, 1, 'witness', 'a line of a note', now())",
+			[tenantId],
+		],
 		contact_epochs: ["insert into contact_epochs values ($1, 1, now())", [tenantId]],
 		contact_keys: [
 			"insert into contact_keys values ($1, 'live', $2::bytea, 1, $2::bytea || $2::bytea, now())",
