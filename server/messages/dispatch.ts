@@ -20,21 +20,19 @@ import {
 	type Effects,
 } from "./effects.ts";
 import { gatherFacts, type Known } from "./facts.ts";
-import { batchMax, leaseMs } from "./handover.ts";
-import type { Urgency } from "./lanes.ts";
+import { leaseMs } from "./handover.ts";
 import type { LateAnswers } from "./late-answers.ts";
 import { startBatches } from "./lane-store.ts";
 import type { Batch, Parcel, Subject } from "./parcel.ts";
+import { type Begin, createPump, createTrialPump } from "./pump.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Restraint } from "./restraint.ts";
-import { type Room, startMax } from "./room.ts";
+import type { Room } from "./room.ts";
 import type { Router } from "./router.ts";
 import { errorOfRefusal } from "./state.ts";
 import { insertDecisions, type NewDecision } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
-/** Transactions that start batches, per route and urgency: while they run, what arrives gathers for the next. */
-const startsMax = 2;
 /** Messages given to the binds in one turn of the event loop: whoever has a one-time code comes in between. */
 export const turnMax = 32;
 const retryMs = 250;
@@ -101,12 +99,15 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 			flying += parcels.length;
 		}
 	};
-	const pump = createPump(own, (outlet, batches) => {
-		parts.onTaken(batches);
+	const begin: Begin = (outlet, batches) => {
 		fly(batches);
 		return send(own, outlet, batches, context, land);
+	};
+	const pump = createPump(own, (outlet, batches) => {
+		parts.onTaken(batches);
+		return begin(outlet, batches);
 	});
-	const tryApart = trialsOf(own, fly, context, land);
+	const tryApart = createTrialPump(own, begin);
 	return {
 		wake(routeId) {
 			pump(routeId);
@@ -129,72 +130,6 @@ export function createDispatcher(parts: DispatchParts): Dispatcher {
 				await new Promise<void>((resolve) => void (onLanded = [...onLanded, resolve]));
 		},
 	};
-}
-
-/** Begins on a route what there is room for. `begin` resolves when its batches have been given to the binds. */
-function createPump(
-	{ room, restraint, outletOf, isStopping }: OwnParts,
-	begin: (outlet: Outlet, batches: readonly Batch[]) => Promise<void>,
-): (routeId: string) => void {
-	/** By route and urgency: transactions that start batches. */
-	const starts = new Map<string, number>();
-	/** Routes whose ordinary classes rest. */
-	const resting = new Set<string>();
-	const pump = (routeId: string): void => {
-		pumpOne(routeId, "urgent");
-		if (!resting.has(routeId)) pumpOne(routeId, "ordinary");
-	};
-	/** While codes come late, the others go batch by batch, one after the other, with rests between. */
-	const pumpOne = (routeId: string, urgency: Urgency): void => {
-		const outlet = outletOf(routeId);
-		const name = `${routeId}/${urgency}`;
-		const running = starts.get(name) ?? 0;
-		const isHeld = urgency === "ordinary" && restraint.restMs() > 0;
-		if (isStopping() || outlet === undefined || running >= (isHeld ? 1 : startsMax)) return;
-		const batches = room.fill(routeId, urgency, isHeld ? batchMax : startMax);
-		if (batches.length === 0) return;
-		starts.set(name, running + 1);
-		void begin(outlet, batches).finally(() => {
-			for (const { parcels } of batches) room.leave(routeId, urgency, parcels.length);
-			starts.set(name, (starts.get(name) ?? 0) - 1);
-			if (urgency === "ordinary") rest(routeId);
-			pump(routeId);
-		});
-	};
-	const rest = (routeId: string): void => {
-		const ms = restraint.restMs();
-		if (ms === 0 || resting.has(routeId)) return;
-		resting.add(routeId);
-		setTimeout(() => {
-			resting.delete(routeId);
-			pump(routeId);
-		}, ms);
-	};
-	return pump;
-}
-
-/** Suspects leave apart, a batch at a time: the binds say when. */
-function trialsOf(
-	parts: OwnParts,
-	fly: (batches: readonly Batch[]) => void,
-	context: EffectContext,
-	land: Land,
-): (routeId: string) => void {
-	/** Routes for which a batch of suspects is being started. */
-	const starting = new Set<string>();
-	const tryApart = (routeId: string): void => {
-		const outlet = parts.outletOf(routeId);
-		if (parts.isStopping() || outlet === undefined || starting.has(routeId)) return;
-		const batches = parts.room.fillApart(routeId);
-		if (batches.length === 0) return;
-		fly(batches);
-		starting.add(routeId);
-		void send(parts, outlet, batches, context, land).finally(() => {
-			starting.delete(routeId);
-			tryApart(routeId);
-		});
-	};
-	return tryApart;
 }
 
 function contextOf(parts: DispatchParts): EffectContext {
