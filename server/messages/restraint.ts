@@ -15,8 +15,8 @@ export interface Restraint {
 
 /** From acceptance to the bind, milliseconds: beyond this a code is late. */
 export const lateMs = 12;
-/** The longest rest: with it a route still begins ten batches a second, at least. */
-export const restMax = 80;
+/** The longest rest: with it a route still begins some thirty batches a second. */
+export const restMax = 20;
 /** A rest that is not renewed by codes ends after so long. */
 export const holdMs = 2_000;
 const growMs = 2;
