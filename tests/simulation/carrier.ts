@@ -154,6 +154,7 @@ function submit(
 		};
 		firsts.set(job, first);
 		if (isApart) {
+			withdraw(line, job.id);
 			line.trials.add(job);
 			return pump(inner, line);
 		}
@@ -164,6 +165,16 @@ function submit(
 		line.queue.splice(at, 0, { job, submission });
 		pump(inner, line);
 	});
+}
+
+/** As the product's pool does: what of this message was started earlier, and has not left, is given back. */
+function withdraw(line: Line, id: string): void {
+	const stale = line.queue.filter(({ job }) => job.id === id && job.next === 0);
+	for (const one of stale) {
+		line.queue.splice(line.queue.indexOf(one), 1);
+		abandon(one.job);
+		settleWhenDone(one.job);
+	}
 }
 
 /** What of a window is kept for what is urgent. */

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadMutant } from "./mutant-loader.ts";
-import { type Mutant, mutants } from "./mutants.ts";
+import type { Mutant } from "./mutant.ts";
+import { mutants } from "./mutants.ts";
 import { describe, type RunResult, runSeed } from "./run.ts";
 
 const seedsMax = 200;

@@ -3,30 +3,9 @@
  * simulation. A bug is planted where it would be made: in a text of the product's code, or in what a statement means.
  */
 import { rowKey } from "./meanings-accept.ts";
-import type { Meaning, Meanings } from "./memory-database.ts";
-import type { Change } from "./mutant-loader.ts";
-import type { Invariant } from "./oracle-state.ts";
+import { meaning, type Mutant, text } from "./mutant.ts";
+import { mutantsApart } from "./mutants-apart.ts";
 import { get, put } from "./tables.ts";
-
-export interface Mutant {
-	readonly name: string;
-	readonly noticedBy: readonly Invariant[];
-	/** One of the first 200 that finds it. */
-	readonly seed: number;
-	readonly change?: Change;
-	readonly mutate?: (meanings: Meanings) => Meanings;
-}
-
-/** Changes what one statement means; `usual` is what it should mean. */
-function meaning(name: string, make: (usual: Meaning) => Meaning): Pick<Mutant, "mutate"> {
-	return {
-		mutate: (meanings) => ({ ...meanings, [name]: make(meanings[name] as Meaning) }),
-	};
-}
-
-function text(file: string, from: string, to: string): Pick<Mutant, "change"> {
-	return { change: { file: `messages/${file}`, from, to } };
-}
 
 export const mutants: readonly Mutant[] = [
 	{
@@ -343,55 +322,5 @@ export const mutants: readonly Mutant[] = [
 			return answer;
 		}),
 	},
-	{
-		name: "who was lost with a connection is tried again among the others",
-		seed: 5,
-		noticedBy: ["suspects leave apart", "the innocent end soon", "the innocent leave seldom"],
-		...meaning(
-			"lanes.lease",
-			(usual) => (view, values) => usual(view, values).map((row) => ({ ...row, apart: false })),
-		),
-	},
-	{
-		name: "suspects are not told from who had no answer in time",
-		seed: 5,
-		noticedBy: ["suspects leave apart", "the innocent end soon", "the innocent leave seldom"],
-		...text("effects.ts", "apart: again && isLost,", "apart: false,"),
-	},
-	{
-		name: "a bind takes others while a suspect is under way",
-		seed: 5,
-		noticedBy: ["suspects leave apart"],
-		change: {
-			file: "channels/sms/smpp/trial.ts",
-			from: "aside: () => inner.aside?.bind,",
-			to: "aside: () => undefined,",
-		},
-	},
-	{
-		name: "a suspect does not wait until its bind is quiet",
-		seed: 5,
-		noticedBy: ["suspects leave apart"],
-		change: {
-			file: "channels/sms/smpp/trial.ts",
-			from: "aside.isDrained ||= isQuiet ||",
-			to: "aside.isDrained ||= true || isQuiet ||",
-		},
-	},
-	{
-		name: "groups stay groups, however often they are lost",
-		seed: 107,
-		noticedBy: ["the innocent leave seldom", "the innocent end soon"],
-		...text("apart.ts", "const isAlone = entry.attempt > 1;", "const isAlone = false;"),
-	},
-	{
-		name: "a bind is not given back when its trial was lost",
-		seed: 5,
-		noticedBy: ["codes do not wait", "the innocent end soon"],
-		change: {
-			file: "channels/sms/smpp/trial.ts",
-			from: "if (inner.open.size === 0 || isSilent) return end(inner, now);",
-			to: "if (!inner.isLost && (inner.open.size === 0 || isSilent)) return end(inner, now);",
-		},
-	},
+	...mutantsApart,
 ];

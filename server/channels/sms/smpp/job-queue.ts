@@ -5,6 +5,8 @@ export interface JobQueue {
 	put(job: Job): void;
 	/** The oldest; undefined when none waits. */
 	take(): Job | undefined;
+	/** Takes those of one message out, wherever they are. */
+	withdraw(id: string): Job[];
 	/** Messages. */
 	waiting(): number;
 	/** Their parts. */
@@ -35,7 +37,21 @@ export function createJobQueue(): JobQueue {
 			}
 			return job;
 		},
+		withdraw(id) {
+			const waiting = jobs.slice(head);
+			const withdrawn = waiting.filter((job) => job.id === id);
+			if (withdrawn.length === 0) return withdrawn;
+			jobs = waiting.filter((job) => job.id !== id);
+			head = 0;
+			for (const job of withdrawn) parts -= job.pdus.length;
+			return withdrawn;
+		},
 		waiting: () => jobs.length - head,
 		parts: () => parts,
 	};
+}
+
+/** Of a message whose later start is known, nothing of an earlier one leaves any more: that start is void. */
+export function withdrawUnsent(queues: readonly JobQueue[], id: string): void {
+	for (const queue of queues) for (const job of queue.withdraw(id)) job.settle({ kind: "unsent" });
 }

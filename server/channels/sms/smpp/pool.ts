@@ -10,7 +10,7 @@ import { type BackoffSettings, defaultBackoff } from "./backoff.ts";
 import type { Reach, TlsSettings } from "./connect.ts";
 import type { Dialect } from "./dialect.ts";
 import { createJob, type SubmitOutcome } from "./job.ts";
-import { createJobQueue, type JobQueue } from "./job-queue.ts";
+import { createJobQueue, type JobQueue, withdrawUnsent } from "./job-queue.ts";
 import { createLink } from "./link.ts";
 import type { LateAnswer, Link, LinkCounts, LinkMode, LinkState } from "./link-state.ts";
 import type { DeliverSm } from "./pdu.ts";
@@ -230,6 +230,7 @@ function submit(inner: Inner, submission: SmsSubmission, isApart: boolean): Prom
 			if (isApart) inner.trials.settled(job, outcome);
 			resolve(counted(outcome));
 		});
+		if (isApart) withdrawUnsent([inner.urgent, inner.ordinary], job.id);
 		if (isApart) inner.trials.add(job);
 		else (submission.urgent === true ? inner.urgent : inner.ordinary).put(job);
 		pump(inner);

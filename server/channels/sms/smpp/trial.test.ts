@@ -51,6 +51,25 @@ test("a suspect waits until its bind is quiet, and what comes meanwhile waits fo
 	assert.equal(pool.trialRoom(), 1);
 });
 
+test("a suspect takes the place of an earlier start of the same message that has not left yet", async () => {
+	const { act, held, answer } = silentCarrier();
+	const { pool } = await bound(act, { window: 1 });
+	const before = pool.submit(message());
+	const twice = message();
+	const [stale, other] = [pool.submit(twice), pool.submit(message())];
+	await until(() => held.length === 1);
+	const suspect = pool.submitApart(twice);
+	assert.deepEqual(kinds([await stale]), ["unsent"]);
+	for (let i = 0; i < 3; i++) {
+		await until(() => held.length === i + 1);
+		answer(held[i]);
+	}
+	assert.deepEqual(kinds(await Promise.all([before, suspect, other])), Array(3).fill("accepted"));
+	await pause(50);
+	assert.equal(held.length, 3, "it left once");
+	assert.equal(pool.state().queued, 0);
+});
+
 test("with another bind, nothing waits for a suspect", async () => {
 	const { act, held, answer } = silentCarrier();
 	const { pool } = await bound(act, { binds: { transceiver: 2, transmitter: 0, receiver: 0 } });

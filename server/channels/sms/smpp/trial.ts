@@ -185,7 +185,8 @@ function end<Bind extends TrialBind>(inner: Inner<Bind>, now: number): void {
 	inner.open.clear();
 	inner.lostInRow = inner.isLost ? inner.lostInRow + 1 : 0;
 	inner.isLost = false;
-	inner.nextAtMs = now + tookMs;
+	// A machine that slept meanwhile makes it look like hours.
+	inner.nextAtMs = now + Math.min(tookMs, giveMostMs + answerMostMs);
 	if (inner.lostInRow > 0)
 		inner.pausedUntilMs =
 			now + Math.min(pauseMostMs, pauseFirstMs * 2 ** Math.min(inner.lostInRow - 1, 20));
