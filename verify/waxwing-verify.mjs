@@ -299,12 +299,13 @@ function readAnswer(file) {
 }
 
 function verifyMessage([file], pinned) {
-	const { message_id: id, message, path, proof } = readAnswer(file);
+	const { message_id: id, leaf, message, path, proof } = readAnswer(file);
 	const { index, size, entry } = provenEntry(proof, pinned);
 	refuse(entry.action !== "messages.accepted", "the entry is not one of messages");
 	refuse(typeof message !== "string" || !Array.isArray(path), "there is no message, or no path");
 	const bytes = base64(message, "the message");
 	let at = createHash("sha256").update(bytes).digest();
+	refuse(leaf !== at.toString("hex"), "the leaf is not the message's");
 	for (const step of path) at = stepUp(at, step);
 	refuse(at.toString("hex") !== entry.data.root, "the message is not what the entry holds");
 	const facts = messageOf(bytes);

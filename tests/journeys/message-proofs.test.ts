@@ -132,6 +132,7 @@ describe("a message", () => {
 		assert.equal(refused, 24);
 		const [step] = proof.path as [Step];
 		const others: object[] = [
+			{ leaf: "00".repeat(32) },
 			{ message_id: (await send(platform, numberEnding("000001")))["id"] },
 			{ path: [] },
 			{ path: [{ ...step, position: step.position + 1 }, ...proof.path.slice(1)] },
