@@ -60,10 +60,12 @@ export function messageBytes(facts: MessageFacts): Buffer {
 	return write(facts, Buffer.allocUnsafe(sizeOf(facts)));
 }
 
-function sizeOf({ addressIndex, senderIndex, tagIndexes, seal, sealed, ...facts }: MessageFacts) {
-	const octets = addressIndex.length + senderIndex.length + sealed.length;
+function sizeOf(facts: MessageFacts): number {
+	const octets = facts.addressIndex.length + facts.senderIndex.length + facts.sealed.length;
 	const texts = facts.country.length + (facts.ruleset?.length ?? 0) + (facts.verdicts?.length ?? 0);
-	return headerMax + 4 * texts + octets + (tagIndexes?.length ?? 0) + (seal?.length ?? 0);
+	return (
+		headerMax + 4 * texts + octets + (facts.tagIndexes?.length ?? 0) + (facts.seal?.length ?? 0)
+	);
 }
 
 function write(facts: MessageFacts, octets: Buffer): Buffer {

@@ -56,8 +56,6 @@ export interface AcceptParts {
 	readonly router: Router;
 	readonly handover: Handover | undefined;
 	readonly senderIndexes: SenderIndexes;
-	/** Called after a commit that put something in the outbox. */
-	readonly onEvents: () => void;
 }
 
 /** A request in work: its rows, made before the transaction. */
@@ -299,7 +297,6 @@ function recordOne(
 	const { id } = prepared.row;
 	const contact = parts.contacts.of(contactOf(scope, prepared.row.addressIndex));
 	const sealed = parts.vault.sealJsonFor(contact, placeOf(scope, id), prepared.contents);
-	const row = { ...prepared.row, sealed };
 	const { ruleset, verdicts } = outcome;
 	const candidates =
 		outcome.kind === "refused" ? [] : parts.router.candidates(scope.environment, draft.country);
@@ -308,22 +305,25 @@ function recordOne(
 	const deferredUntilMs = outcome.kind === "deferred" ? outcome.until : null;
 	// Also of what nothing serves, or what would wait too long: the rules did clear it.
 	const clearance = clearanceOf(outcome);
+	const keep = (lane: store.JudgedMessage["lane"]): void =>
+		void rows.messages.push({
+			...prepared.row,
+			sealed,
+			ruleset,
+			verdicts,
+			deferredUntilMs,
+			clearance,
+			lane,
+		});
 	if (decision.kind === "rejected" || clearance === undefined || routeId === undefined) {
-		rows.messages.push({ ...row, ruleset, verdicts, deferredUntilMs, clearance, lane: undefined });
+		keep(undefined);
 		rows.refused.push(rejection(parts, scope, id, decision, nowMs));
 		return { id, draft, decision };
 	}
 	const { dueAtMs } = decision;
 	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
 	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance, known) : undefined;
-	rows.messages.push({
-		...row,
-		ruleset,
-		verdicts,
-		deferredUntilMs,
-		clearance,
-		lane: { routeId, dueAtMs, batchId: batchId ?? null },
-	});
+	keep({ routeId, dueAtMs, batchId: batchId ?? null });
 	rows.events.push([id, id, states.accepted.rank]);
 	return { id, draft, decision };
 }

@@ -9,6 +9,7 @@ import type { Metrics } from "#platform/metrics.ts";
 import type { Vault } from "#vault/index.ts";
 import type { ToAccepting, ToSending } from "./channel.ts";
 import { createGate } from "./gate.ts";
+import { acceptGroup, type AcceptParts } from "./accept.ts";
 import { type Acceptor, createAcceptor } from "./group.ts";
 import { createHandover } from "./handover.ts";
 import { createSenderIndexes } from "./prepare.ts";
@@ -34,12 +35,16 @@ export interface Accepting {
 export function startAccepting(parts: AcceptingParts): Accepting {
 	const { sending, vault, routes, metrics } = parts;
 	const gate = createGate();
-	const acceptor = createAcceptor({
+	const acceptParts: AcceptParts = {
 		...parts,
 		router: createRouter(routes),
 		handover: sending === undefined ? undefined : createHandover({ ...parts, ...sending, gate }),
 		senderIndexes: createSenderIndexes(vault),
+	};
+	const acceptor = createAcceptor({
+		clock: parts.clock,
 		onEvents: () => sending?.post({ kind: "told" }),
+		commit: (requests) => acceptGroup(acceptParts, requests),
 	});
 	metrics.gauge(
 		"wx_messages_unaccepted",

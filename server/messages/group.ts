@@ -3,8 +3,9 @@
  * message of a batch costs. One-time codes do not wait behind the others: they have a queue and commits of their
  * own. Bounded: beyond `waitingMax` messages of either kind the caller is told to come back.
  */
+import type { Clock } from "#platform/clock.ts";
 import { Fault } from "#platform/errors.ts";
-import { type AcceptAnswer, acceptGroup, type AcceptParts, type AcceptRequest } from "./accept.ts";
+import type { AcceptAnswer, AcceptRequest } from "./accept.ts";
 import { createGather } from "./gather.ts";
 
 /** Messages of one commit, unless a single request is larger. */
@@ -12,7 +13,12 @@ const groupMax = 1_000;
 /** Commits under way at once, of either kind: the database works on one while the next is prepared. */
 const commitsMax = 2;
 /** How long requests that keep coming are gathered for a commit, milliseconds. */
-const gatherMs = 2;
+const gatherMs = { urgent: 2, ordinary: 6 } as const;
+/**
+ * Two commits go on at once when one of them has this many messages. Few beside few wait for its end, and gather: much of
+ * what a single send costs is its share of a commit. Few beside many do not wait, nor do codes.
+ */
+const besideMin = { urgent: 1, ordinary: 256 } as const;
 /** Messages that may wait for a commit before 429: of one-time codes, and of all others. */
 const waitingMax = 20_000;
 
@@ -26,8 +32,18 @@ interface Queue {
 	readonly requests: Waiting[];
 	messages: number;
 	commits: number;
+	/** Messages of the commits under way. */
+	underWay: number;
+	readonly besideMin: number;
 	/** Something is there, or a commit has ended. */
 	readonly arrived: () => void;
+}
+
+export interface AcceptorParts {
+	readonly clock: Pick<Clock, "elapsed">;
+	/** Called after a commit that put something in the outbox. */
+	readonly onEvents: () => void;
+	readonly commit: (requests: readonly AcceptRequest[]) => Promise<AcceptAnswer[]>;
 }
 
 export interface Acceptor {
@@ -38,35 +54,28 @@ export interface Acceptor {
 	idle(): Promise<void>;
 }
 
-export function createAcceptor(parts: AcceptParts): Acceptor {
+/** `commit` is `acceptGroup` with its parts; answers in the order of the requests, and throws when nothing was committed. */
+export function createAcceptor({ clock, onEvents, commit }: AcceptorParts): Acceptor {
 	const inProgress = new Set<string>();
 	let onIdle: (() => void)[] = [];
 	const isIdle = (): boolean =>
 		[urgent, ordinary].every((queue) => queue.requests.length + queue.commits === 0);
 	const pump = (queue: Queue): void => {
-		while (queue.commits < commitsMax && queue.requests.length > 0) {
+		while (mayCommit(queue)) {
 			const group = takeGroup(queue);
+			const messages = messagesOf(group);
 			queue.commits++;
-			void commitGroup(parts, group).finally(() => {
+			queue.underWay += messages;
+			void commitGroup(commit, group, onEvents).finally(() => {
 				queue.commits--;
+				queue.underWay -= messages;
 				if (queue.requests.length > 0) queue.arrived();
 				if (isIdle()) for (const done of onIdle.splice(0)) done();
 			});
 		}
 	};
-	const createQueue = (): Queue => {
-		const arrived = createGather({
-			clock: parts.clock,
-			mostMs: gatherMs,
-			enough: groupMax,
-			size: () => queue.messages,
-			act: () => pump(queue),
-		});
-		const queue: Queue = { requests: [], messages: 0, commits: 0, arrived };
-		return queue;
-	};
-	const urgent = createQueue();
-	const ordinary = createQueue();
+	const urgent = createQueue("urgent", clock, pump);
+	const ordinary = createQueue("ordinary", clock, pump);
 
 	return {
 		waiting: () => urgent.messages + ordinary.messages,
@@ -86,10 +95,37 @@ export function createAcceptor(parts: AcceptParts): Acceptor {
 			const answered = new Promise<AcceptAnswer>(
 				(resolve, reject) => void queue.requests.push({ request, resolve, reject }),
 			);
-			if (queue.commits < commitsMax) queue.arrived();
+			if (mayCommit(queue)) queue.arrived();
 			return name === undefined ? answered : answered.finally(() => inProgress.delete(name));
 		},
 	};
+}
+
+/** `act`: when what has arrived is to be committed. */
+function createQueue(
+	kind: "urgent" | "ordinary",
+	clock: AcceptorParts["clock"],
+	act: (queue: Queue) => void,
+): Queue {
+	const arrived = createGather({
+		clock,
+		mostMs: gatherMs[kind],
+		enough: groupMax,
+		size: () => queue.messages,
+		act: () => act(queue),
+	});
+	const counts = { messages: 0, commits: 0, underWay: 0 };
+	const queue: Queue = { requests: [], ...counts, besideMin: besideMin[kind], arrived };
+	return queue;
+}
+
+function mayCommit({ requests, messages, commits, underWay, besideMin }: Queue): boolean {
+	if (requests.length === 0 || commits >= commitsMax) return false;
+	return commits === 0 || Math.max(messages, underWay) >= besideMin;
+}
+
+function messagesOf(group: readonly Waiting[]): number {
+	return group.reduce((sum, { request }) => sum + request.drafts.length, 0);
 }
 
 function nameOf({ scope, idempotency }: AcceptRequest): string | undefined {
@@ -111,16 +147,17 @@ function takeGroup(queue: Queue): Waiting[] {
 }
 
 /** If a group fails for a reason that lies in one of its requests, the others must not suffer: one by one. */
-async function commitGroup(parts: AcceptParts, group: readonly Waiting[]): Promise<void> {
+async function commitGroup(
+	commit: AcceptorParts["commit"],
+	group: readonly Waiting[],
+	onEvents: () => void,
+): Promise<void> {
 	try {
-		const answers = await acceptGroup(
-			parts,
-			group.map((one) => one.request),
-		);
+		const answers = await commit(group.map((one) => one.request));
 		for (const [i, one] of group.entries()) one.resolve(answers[i] as AcceptAnswer);
-		parts.onEvents();
+		onEvents();
 	} catch (error) {
 		if (error instanceof Fault || group.length === 1) for (const one of group) one.reject(error);
-		else for (const one of group) await commitGroup(parts, [one]);
+		else for (const one of group) await commitGroup(commit, [one], onEvents);
 	}
 }

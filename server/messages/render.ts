@@ -122,9 +122,20 @@ export function renderError(
 	};
 }
 
-/** The answer to a send, made from what was decided: nothing is read back. */
-export function renderAccepted(accepted: Accepted, atMs: number): Record<string, unknown> {
+/** A time, and how it is shown: a batch has one for all its messages. */
+export interface ShownTime {
+	readonly atMs: number;
+	readonly text: string;
+}
+
+export function shownTime(atMs: number): ShownTime {
+	return { atMs, text: new Date(atMs).toISOString() };
+}
+
+/** The answer to a send, made from what was decided: nothing is read back. `at`: when that was. */
+export function renderAccepted(accepted: Accepted, at: ShownTime): Record<string, unknown> {
 	const { draft, decision } = accepted;
+	const { atMs } = at;
 	const scheduled = decision.kind !== "rejected" && decision.dueAtMs > atMs;
 	const message: Record<string, unknown> = {
 		id: showId(messagePrefix, accepted.id),
@@ -142,7 +153,7 @@ export function renderAccepted(accepted: Accepted, atMs: number): Record<string,
 		cost: null,
 		tags: draft.tags ?? [],
 		metadata: draft.metadata ?? {},
-		created_at: new Date(atMs).toISOString(),
+		created_at: at.text,
 		sent_at: null,
 		delivered_at: null,
 		options: { smart_encoding: draft.smartEncoding },

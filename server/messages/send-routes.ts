@@ -12,7 +12,7 @@ import { type Draft, type MessageRequest, readDraft } from "./draft.ts";
 import type { Acceptor } from "./group.ts";
 import * as store from "./read-store.ts";
 import { contactOf } from "./prepare.ts";
-import { renderAccepted, renderStored } from "./render.ts";
+import { shownTime, renderAccepted, renderStored } from "./render.ts";
 import * as shapes from "./schemas.ts";
 import type { Retryable } from "./store.ts";
 import { errorOfNumber, states } from "./state.ts";
@@ -141,11 +141,11 @@ async function accept(
 	switch (done.kind) {
 		case "fault":
 			throw done.fault;
-		case "accepted":
-			return {
-				messages: done.messages.map((message) => renderAccepted(message, done.atMs)),
-				replayed: false,
-			};
+		case "accepted": {
+			const at = shownTime(done.atMs);
+			const messages = done.messages.map((message) => renderAccepted(message, at));
+			return { messages, replayed: false };
+		}
 		case "replayed":
 			return { messages: await replay(parts, scope, done.messageIds), replayed: true };
 	}

@@ -57,7 +57,16 @@ function empty(oid: number): Buffer {
 
 /** UUIDs in their usual text form, lower or upper case. @throws RangeError for any other text */
 export function uuids(values: Nullable<string>): Buffer {
-	return build(oids.uuid, values, 16 * values.length, writeUuid);
+	// A tenant, a route, a batch: many rows in succession name the same.
+	let last: string | undefined;
+	let lastAt = 0;
+	return build(oids.uuid, values, 16 * values.length, (octets, value, at) => {
+		if (value === last) return at + octets.copy(octets, at, lastAt, lastAt + 16);
+		const end = writeUuid(octets, value, at);
+		last = value;
+		lastAt = at;
+		return end;
+	});
 }
 
 const hyphen = 45;

@@ -338,17 +338,9 @@ async function misledPlatform(db: Database, scope: Scope) {
 		operator: false,
 	};
 	const authenticator = createAuthenticator({ db, clock });
-	const { createAcceptor } = await import("#messages/group.ts");
-	const { createRouter } = await import("#messages/router.ts");
-	const { createSenderIndexes } = await import("#messages/prepare.ts");
+	const { startAccepting } = await import("#messages/accepting.ts");
 	const parts = { db, vault, ids, clock, random, authenticator, log: silentLog };
-	const acceptor = createAcceptor({
-		...parts,
-		router: createRouter([]),
-		handover: undefined,
-		onEvents: () => undefined,
-		senderIndexes: createSenderIndexes(vault),
-	});
+	const { acceptor } = startAccepting({ ...parts, metrics: createMetrics(), routes: [] });
 	const egress = createEgress({ allow: ["127.0.0.0/8"], clock });
 	const erasures = {
 		erase: () => Promise.reject(new Error("none here")),

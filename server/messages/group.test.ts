@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { manualClock } from "#platform/clock.ts";
+import { Fault } from "#platform/errors.ts";
+import type { MessageClass } from "#policy/index.ts";
+import type { AcceptAnswer, AcceptRequest } from "./accept.ts";
+import type { Draft } from "./draft.ts";
+import { createAcceptor } from "./group.ts";
+
+interface Commit {
+	readonly sizes: readonly number[];
+	end(failure?: Error): void;
+}
+
+/** An acceptor whose commits end when the test says so. */
+function acceptorOf() {
+	const commits: Commit[] = [];
+	const acceptor = createAcceptor({
+		clock: manualClock(0),
+		onEvents: () => undefined,
+		commit: (requests) =>
+			new Promise<AcceptAnswer[]>((resolve, reject) => {
+				const end = (failure?: Error): void =>
+					failure === undefined
+						? resolve(requests.map(() => ({ kind: "replayed", messageIds: [] })))
+						: reject(failure);
+				commits.push({ sizes: requests.map(({ drafts }) => drafts.length), end });
+			}),
+	});
+	return { acceptor, commits };
+}
+
+function requestOf(messages: number, name: MessageClass = "transactional"): AcceptRequest {
+	const drafts = Array.from({ length: messages }, () => ({ class: name }) as Draft);
+	return {
+		scope: { tenantId: "a", environment: "test" },
+		keyId: "k",
+		drafts,
+		idempotency: undefined,
+	};
+}
+
+/** Long enough for any gathering to end. */
+async function turns(): Promise<void> {
+	for (let i = 0; i < 5; i++) await new Promise<void>((resolve) => void setImmediate(resolve));
+}
+
+test("few beside few wait for its end and go together; many, few beside many, and codes do not wait", async () => {
+	const cases: [
+		under: AcceptRequest,
+		then: AcceptRequest[],
+		begun: readonly (readonly number[])[],
+	][] = [
+		[requestOf(1), [requestOf(1), requestOf(3)], [[1]]],
+		[requestOf(1), [requestOf(256)], [[1], [256]]],
+		[requestOf(256), [requestOf(1)], [[256], [1]]],
+		[requestOf(1), [requestOf(1, "authentication")], [[1], [1]]],
+		[requestOf(1, "authentication"), [requestOf(1, "authentication")], [[1], [1]]],
+		[requestOf(300), [requestOf(800), requestOf(800)], [[300], [800]]],
+	];
+	for (const [under, then, begun] of cases) {
+		const { acceptor, commits } = acceptorOf();
+		const first = acceptor.accept(under);
+		await turns();
+		const others = then.map((one) => acceptor.accept(one));
+		await turns();
+		const label = JSON.stringify(begun);
+		assert.deepEqual(
+			commits.map(({ sizes }) => sizes),
+			begun,
+			label,
+		);
+		for (let at = 0; at < commits.length; at++, await turns()) commits[at]?.end();
+		await Promise.all([first, ...others]);
+		await acceptor.idle();
+		const sizes = commits.flatMap((one) => one.sizes);
+		assert.deepEqual(
+			sizes.toSorted(),
+			[under, ...then].map((one) => one.drafts.length).toSorted(),
+			label,
+		);
+	}
+});
+
+test("what waited for a commit's end goes in one", async () => {
+	const { acceptor, commits } = acceptorOf();
+	const answers = [acceptor.accept(requestOf(256))];
+	await turns();
+	commits[0]?.end();
+	await turns();
+	answers.push(acceptor.accept(requestOf(1)));
+	await turns();
+	for (let i = 0; i < 20; i++) answers.push(acceptor.accept(requestOf(2)));
+	await turns();
+	assert.equal(acceptor.waiting(), 40);
+	commits[1]?.end();
+	await turns();
+	assert.equal(commits.length, 3);
+	assert.equal(commits[2]?.sizes.length, 20);
+	assert.equal(acceptor.waiting(), 0);
+	commits[2]?.end();
+	await Promise.all(answers);
+});
+
+test("a failure that lies in one request ends that one alone; beyond the bound the caller is told to come back", async () => {
+	const { acceptor, commits } = acceptorOf();
+	const under = acceptor.accept(requestOf(1));
+	await turns();
+	const answers = [1, 2, 3].map((messages) => acceptor.accept(requestOf(messages)));
+	const settling = Promise.allSettled([under, ...answers]);
+	commits[0]?.end();
+	await turns();
+	commits[1]?.end(new Error("one of these"));
+	await turns();
+	for (let at = 2; at < 5; at++, await turns())
+		commits[at]?.end(at === 3 ? new Error("this") : undefined);
+	assert.deepEqual(
+		commits.map(({ sizes }) => sizes),
+		[[1], [1, 2, 3], [1], [2], [3]],
+	);
+	const settled = await settling;
+	assert.deepEqual(
+		settled.map(({ status }) => status),
+		["fulfilled", "fulfilled", "rejected", "fulfilled"],
+	);
+
+	const full = acceptorOf();
+	void full.acceptor.accept(requestOf(1));
+	await turns();
+	for (let i = 0; i < 21; i++) void full.acceptor.accept(requestOf(1_000)).catch(() => undefined);
+	await assert.rejects(
+		full.acceptor.accept(requestOf(1)),
+		(error) => error instanceof Fault && error.name === "rate_limited",
+	);
+});
