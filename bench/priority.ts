@@ -2,7 +2,8 @@
  * `npm run bench -- priority [--waiting N] [--seconds N] [--note TEXT]`: one-time codes beside a heap. A tenant has N
  * promotional messages (1,000,000 unless told) waiting on a route; while they leave as fast as the carrier takes
  * them, class authentication comes at 100 a second on the same route, and another tenant sends 1,000
- * promotional ones. Prints accept → submit_sm of the codes, and how long the small tenant took against its fair share.
+ * promotional ones. Prints how long the codes take to their submit_sm, from their request and from its answer, and how
+ * long the small tenant took against its fair share.
  */
 import { parseArgs } from "node:util";
 import { describeMachine, print, record } from "./journal.ts";
@@ -10,7 +11,7 @@ import type { LoadOrder, LoadReport } from "./load.ts";
 import { openMeter } from "./meter.ts";
 import { makeDataDir, pause, type Product, removeDataDir, startProduct } from "./product.ts";
 import { productRequest, promotion } from "./requests.ts";
-import { ask, type Hands, quantilesOf, startHands } from "./run.ts";
+import { ask, type Hands, type Quantiles, quantilesOf, startHands } from "./run.ts";
 import { monotonicMs, type SinkReport } from "./sink.ts";
 
 const { values } = parseArgs({
@@ -47,10 +48,10 @@ try {
 	const codes = await sendCodes(hands, product);
 	const small = await sendSmall(hands, other, promotion("WXOTHR", consentedAt));
 	await meter.close();
-	const { p50, p99, p999 } = codes;
 	print(
-		`authentication at ${codesPerSecond}/s beside it: accept → submit_sm p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, p99.9 ${p999.toFixed(1)} ms; the heap left at ${Math.round(codes.heapPerSecond)}/s`,
+		`authentication at ${codesPerSecond}/s beside it, request → submit_sm: ${showWaits(codes)}; the heap left at ${Math.round(codes.heapPerSecond)}/s`,
 	);
+	print(`the same from the answer, accepted → submit_sm: ${showWaits(codes.sinceAnswer)}`);
 	print(
 		`${smallTenant} of another tenant: ${small.tookSeconds.toFixed(2)} s, ${small.ofFairShare.toFixed(2)} × its fair share's time`,
 	);
@@ -112,22 +113,30 @@ async function sendCodes(on: Hands, { dev: place }: Product) {
 	);
 	const after = await ask<SinkReport>(on.sink, { report: true });
 	const heap = after.duplicates - before.duplicates;
-	const waits = Float64Array.from(
-		Array.from({ length: report.sentAtMs.length }, (_, i) => i).flatMap((i) =>
-			after.seenAtMs[i] === 0
-				? []
-				: [(after.seenAtMs[i] as number) - (report.sentAtMs[i] as number)],
-		),
-	);
-	const sorted = waits.toSorted();
-	const p999 = sorted[Math.floor(sorted.length * 0.999)] ?? Number.NaN;
+	const seen = Array.from(report.sentAtMs.keys()).filter((i) => after.seenAtMs[i] !== 0);
+	const since = (times: Float64Array): Waits =>
+		waitsOf(seen.map((i) => (after.seenAtMs[i] as number) - (times[i] as number)));
 	return {
 		codes: report.accepted,
-		seen: waits.length,
-		...quantilesOf(waits),
-		p999,
+		seen: seen.length,
+		...since(report.sentAtMs),
+		sinceAnswer: since(report.answeredAtMs),
 		heapPerSecond: heap / ((monotonicMs() - beganMs) / 1_000),
 	};
+}
+
+interface Waits extends Quantiles {
+	readonly p999: number;
+}
+
+function waitsOf(waits: readonly number[]): Waits {
+	const sorted = Float64Array.from(waits).toSorted();
+	const p999 = sorted[Math.floor(sorted.length * 0.999)] ?? Number.NaN;
+	return { ...quantilesOf(sorted), p999 };
+}
+
+function showWaits({ p50, p99, p999 }: Waits): string {
+	return `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, p99.9 ${p999.toFixed(1)} ms`;
 }
 
 /** A thousand of another tenant, while the heap goes on: how long, and against half of the rate meanwhile. */
