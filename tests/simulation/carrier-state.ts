@@ -49,6 +49,8 @@ export interface Line {
 	readonly queue: { readonly job: Job; readonly submission: SmsSubmission }[];
 	readonly flights: Set<Flight>;
 	readonly trials: Trials<TrialBind>;
+	/** Answers that are still to come, too late. */
+	lateAnswers: number;
 	/** A suspect that is not wholly written yet. */
 	suspect: Job | undefined;
 	isBound: boolean;

@@ -35,6 +35,8 @@ export interface Carrier {
 	): (handlers: PoolHandlers) => SmppPool;
 	/** Ends one bind, or all; they stand again after so long. */
 	dropBinds(share: number, backMs: number): void;
+	/** Whether a process that lives is still to be given an answer, too late. */
+	isAnswering(): boolean;
 	weather: CarrierWeather;
 }
 
@@ -49,6 +51,8 @@ export function createCarrier(parts: CarrierParts): Carrier {
 			for (const line of inner.lines)
 				if (line.owner.isAlive && parts.random.fraction() < share) drop(inner, line, backMs);
 		},
+		isAnswering: () =>
+			inner.lines.some(({ owner, lateAnswers }) => owner.isAlive && lateAnswers > 0),
 		get weather() {
 			return inner.weather;
 		},
@@ -73,6 +77,7 @@ function openPool(
 			binds: () => [asBind(inner, own)],
 			onChange: () => freed(inner, own),
 		}),
+		lateAnswers: 0,
 		suspect: undefined,
 		isBound: false,
 		isStopped: false,
@@ -289,7 +294,9 @@ function silence(inner: CarrierMemory, flight: Flight, lateId: string): void {
 	recordAnswer(job, part, { kind: "timeout" }, line.dialect.refusals);
 	freed(inner, line);
 	if (lateId === "") return;
+	line.lateAnswers++;
 	time.schedule(100 + random.fraction() * 9_000, line.owner, () => {
+		line.lateAnswers--;
 		if (!line.isBound || line.isStopped) return;
 		watcher.lateAnswer(line.owner, job.id, lateId);
 		if (recordLateAnswer(job, part, lateId)) return;

@@ -133,7 +133,7 @@ async function play(stage: Stage): Promise<void> {
 	becomeCalm(stage);
 	if (!(await runFor(stage, 4_000)) || !(await runFor(stage, 41_000, isQuiet))) return;
 	if (!(await waitForDue(stage))) return;
-	if (!(await runFor(stage, 2_500)) || !(await runFor(stage, 5_000, isQuiet))) return;
+	if (!(await runFor(stage, 2_500)) || !(await runFor(stage, 10_000, isQuiet))) return;
 	// What had no news for 72 hours is presumed to have failed.
 	world.time.skip(73 * 3_600_000);
 	if (!(await runFor(stage, 4_000))) return;
@@ -161,6 +161,8 @@ function isQuiet({ world, work, processes }: Stage): boolean {
 	if (processes.some((one) => (one?.owner.frozenUntilMs ?? 0) > world.time.now())) return false;
 	const { laneEntries, batches, parked } = world.tables;
 	const nowMs = world.wallMs();
+	// What is skipped later must not fall between a receipt, which is kept for 72 hours, and the answer it waits for.
+	if (world.carrier.isAnswering()) return false;
 	if (batches.committed.size > 0) return false;
 	for (const { batchId, dueAtMs } of laneEntries.committed.values())
 		if (batchId !== null || dueAtMs < nowMs + 1_000) return false;
