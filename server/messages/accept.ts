@@ -9,14 +9,16 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
-import { type Outcome, screen } from "#policy/index.ts";
+import { screen } from "#policy/index.ts";
 import { type GroupKeys, lostToAnother, type Vault } from "#vault/index.ts";
+import { nextTurn } from "#platform/turns.ts";
 import type { Draft } from "./draft.ts";
 import { gatherFacts, type Known } from "./facts.ts";
 import type { Handover, HandoverPlan } from "./handover.ts";
+import { type Accepted, clearanceOf, decide, rejection } from "./decide.ts";
 import { contactOf, type Prepared, placeOf, prepare, type SenderIndexes } from "./prepare.ts";
 import type { Router } from "./router.ts";
-import { errorOfRefusal, type MessageErrorCode, numberOfError, states } from "./state.ts";
+import { states } from "./state.ts";
 import * as store from "./store.ts";
 import { applyTransitions, type Transition } from "./transition-store.ts";
 
@@ -25,22 +27,6 @@ export interface AcceptRequest {
 	readonly keyId: string;
 	readonly drafts: readonly Draft[];
 	readonly idempotency: store.Retryable | undefined;
-}
-
-/** One message of an accepted request: what was decided. */
-export interface Accepted {
-	readonly id: string;
-	readonly draft: Draft;
-	readonly decision:
-		| { readonly kind: "accepted"; readonly dueAtMs: number }
-		| { readonly kind: "deferred"; readonly dueAtMs: number; readonly sentence: string }
-		| {
-				readonly kind: "rejected";
-				readonly error: MessageErrorCode;
-				readonly sentence: string;
-				readonly ruleId: string | undefined;
-				readonly cites: readonly string[];
-		  };
 }
 
 export type AcceptAnswer =
@@ -102,8 +88,8 @@ interface WriteParts extends AcceptParts {
 	readonly contacts: GroupKeys;
 }
 
-/** Messages prepared in one turn of the event loop: a large batch must not hold up a one-time code. */
-const preparedAtOnce = 64;
+/** Messages prepared, or judged, in one turn of the event loop: a large batch must not hold up a one-time code. */
+const messagesAtOnce = 64;
 
 async function prepareAll(
 	parts: AcceptParts,
@@ -112,8 +98,7 @@ async function prepareAll(
 ): Promise<Prepared[]> {
 	const prepared: Prepared[] = [];
 	for (const [i, draft] of drafts.entries()) {
-		if (i > 0 && i % preparedAtOnce === 0)
-			await new Promise<void>((resolve) => void setImmediate(resolve));
+		if (i > 0 && i % messagesAtOnce === 0) await nextTurn();
 		prepared.push(prepare(parts, scope, keyId, draft, nowMs));
 	}
 	return prepared;
@@ -136,8 +121,7 @@ async function write(
 	);
 	for (const [i, group] of groups.entries()) {
 		if (groups.length > 1) tx.enter(scopeOf(group));
-		const judged = judge(parts, group, gathered[i] as Answers, nowMs);
-		record(parts, tx, scopeOf(group), judged, nowMs, plan);
+		await record(parts, tx, group, gathered[i] as Answers, nowMs, plan);
 	}
 }
 
@@ -207,39 +191,6 @@ function grantsOf(parts: AcceptParts, group: readonly Work[]): Grant[] {
 	);
 }
 
-interface Judged {
-	readonly prepared: Prepared;
-	readonly known: Known;
-	readonly outcome: Outcome;
-}
-
-/** Settles every request's answer and returns the messages that are to be stored. */
-function judge(
-	parts: AcceptParts,
-	group: readonly Work[],
-	answers: Answers,
-	nowMs: number,
-): { work: Work; messages: Judged[] }[] {
-	const known = new Map(answers.knownKeys.map((key) => [key.keyHash.toString("base64"), key]));
-	const kept: { work: Work; messages: Judged[] }[] = [];
-	let next = 0;
-	for (const work of group) {
-		const from = next;
-		next += work.prepared.length;
-		const settled = settleEarly(work.request, answers, known);
-		if (settled !== undefined) {
-			work.answer = settled;
-			continue;
-		}
-		const messages = work.prepared.map((prepared, i) => {
-			const known = answers.known[from + i] as Known;
-			return { prepared, known, outcome: screen(known.facts, "accept", parts.vault, nowMs) };
-		});
-		kept.push({ work, messages });
-	}
-	return kept;
-}
-
 /** A revoked key, or an Idempotency-Key that was used before. */
 function settleEarly(
 	request: AcceptRequest,
@@ -266,18 +217,31 @@ interface Rows {
 	readonly events: [string, string, number][];
 }
 
-function record(
+/** Settles every request's answer and stores the messages, some in each turn of the event loop. */
+async function record(
 	parts: WriteParts,
 	tx: Tx,
-	scope: Scope,
-	judged: readonly { work: Work; messages: Judged[] }[],
+	group: readonly Work[],
+	answers: Answers,
 	nowMs: number,
 	plan: HandoverPlan | undefined,
-): void {
+): Promise<void> {
+	const scope = scopeOf(group);
+	const keys = new Map(answers.knownKeys.map((key) => [key.keyHash.toString("base64"), key]));
 	const rows: Rows = { messages: [], refused: [], events: [] };
-	for (const { work, messages } of judged) {
-		const accepted = messages.map((one) => recordOne(parts, scope, one, nowMs, plan, rows));
-		work.answer = { kind: "accepted", messages: accepted, atMs: nowMs };
+	let done = 0;
+	for (const work of group) {
+		const known = answers.known.slice(done, done + work.prepared.length);
+		work.answer = settleEarly(work.request, answers, keys);
+		if (work.answer === undefined) {
+			const messages: Accepted[] = [];
+			for (const [i, prepared] of work.prepared.entries()) {
+				if ((done + i) % messagesAtOnce === messagesAtOnce - 1) await nextTurn();
+				messages.push(recordOne(parts, scope, prepared, known[i] as Known, nowMs, plan, rows));
+			}
+			work.answer = { kind: "accepted", messages, atMs: nowMs };
+		}
+		done += work.prepared.length;
 	}
 	parts.contacts.store(tx);
 	const outbox = { id: parts.ids.next(), events: rows.events };
@@ -288,12 +252,14 @@ function record(
 function recordOne(
 	parts: WriteParts,
 	scope: Scope,
-	{ prepared, known, outcome }: Judged,
+	prepared: Prepared,
+	known: Known,
 	nowMs: number,
 	plan: HandoverPlan | undefined,
 	rows: Rows,
 ): Accepted {
 	const { draft } = prepared;
+	const outcome = screen(known.facts, "accept", parts.vault, nowMs);
 	const { id } = prepared.row;
 	const contact = parts.contacts.of(contactOf(scope, prepared.row.addressIndex));
 	const sealed = parts.vault.sealJsonFor(contact, placeOf(scope, id), prepared.contents);
@@ -317,7 +283,7 @@ function recordOne(
 		});
 	if (decision.kind === "rejected" || clearance === undefined || routeId === undefined) {
 		keep(undefined);
-		rows.refused.push(rejection(parts, scope, id, decision, nowMs));
+		rows.refused.push(rejection(parts.ids.next(), scope, id, decision, nowMs));
 		return { id, draft, decision };
 	}
 	const { dueAtMs } = decision;
@@ -326,65 +292,6 @@ function recordOne(
 	keep({ routeId, dueAtMs, batchId: batchId ?? null });
 	rows.events.push([id, id, states.accepted.rank]);
 	return { id, draft, decision };
-}
-
-function clearanceOf(outcome: Outcome): store.JudgedMessage["clearance"] {
-	if (outcome.kind === "refused") return undefined;
-	const { validUntil, seal } = outcome.kind === "cleared" ? outcome.clearance : outcome.standing;
-	return { untilMs: validUntil, seal };
-}
-
-function decide(
-	prepared: Prepared,
-	outcome: Outcome,
-	routeId: string | undefined,
-	nowMs: number,
-): Accepted["decision"] {
-	if (outcome.kind === "refused") {
-		const { code, sentence, ruleId, cites } = outcome.refusal;
-		return { kind: "rejected", error: errorOfRefusal[code], sentence, ruleId, cites };
-	}
-	if (routeId === undefined)
-		return {
-			kind: "rejected",
-			error: "provider_unavailable",
-			sentence: "No route serves this destination.",
-			ruleId: undefined,
-			cites: [],
-		};
-	const dueAtMs =
-		outcome.kind === "deferred" ? outcome.until : (prepared.draft.scheduledAtMs ?? nowMs);
-	if (dueAtMs >= prepared.draft.expiresAtMs)
-		return {
-			kind: "rejected",
-			error: "expired_waiting",
-			sentence: "The message may not leave before its validity_period ends.",
-			ruleId: undefined,
-			cites: [],
-		};
-	return outcome.kind === "deferred"
-		? { kind: "deferred", dueAtMs, sentence: outcome.deferral.sentence }
-		: { kind: "accepted", dueAtMs };
-}
-
-function rejection(
-	parts: AcceptParts,
-	scope: Scope,
-	messageId: string,
-	decision: Accepted["decision"],
-	nowMs: number,
-): Transition {
-	const error = decision.kind === "rejected" ? numberOfError(decision.error) : null;
-	return {
-		...scope,
-		messageId,
-		rank: states.rejected.rank,
-		atMs: nowMs,
-		error,
-		carrierError: null,
-		possibleDuplicate: false,
-		eventId: parts.ids.next(),
-	};
 }
 
 function groupByScope(work: readonly Work[]): Work[][] {

@@ -15,6 +15,7 @@ import {
 	VaultError,
 	type VaultReason,
 } from "#vault/index.ts";
+import { nextTurn } from "#platform/turns.ts";
 import { type ApartParts, type Leased, setApart, type Suspects } from "./apart.ts";
 import { batchMax, leaseMs } from "./handover.ts";
 import * as store from "./lane-store.ts";
@@ -86,7 +87,7 @@ export async function claimLane(
 	const byId = new Map(loaded.map((message) => [message.id, message]));
 	for (const { request, entries, isApart } of leased) {
 		// Opening a batch takes milliseconds: whoever sends a one-time code meanwhile comes in between.
-		await new Promise<void>((resolve) => void setImmediate(resolve));
+		await nextTurn();
 		const parcels = entries.flatMap(
 			(entry) => openParcel(parts, contacts, request, entry, byId.get(entry.message_id)) ?? [],
 		);

@@ -10,6 +10,7 @@ import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import { classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
+import { nextTurn } from "#platform/turns.ts";
 import {
 	afterAbandoning,
 	afterDeferral,
@@ -215,10 +216,6 @@ async function sendAll(
 		}
 	}
 	if (renewed.length > 0) void storeRenewed(parts, renewed);
-}
-
-function nextTurn(): Promise<void> {
-	return new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** For whoever looks for the message that ends connections. */

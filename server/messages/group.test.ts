@@ -15,8 +15,9 @@ interface Commit {
 /** An acceptor whose commits end when the test says so. */
 function acceptorOf() {
 	const commits: Commit[] = [];
+	const clock = manualClock(0);
 	const acceptor = createAcceptor({
-		clock: manualClock(0),
+		clock,
 		onEvents: () => undefined,
 		commit: (requests) =>
 			new Promise<AcceptAnswer[]>((resolve, reject) => {
@@ -27,7 +28,7 @@ function acceptorOf() {
 				commits.push({ sizes: requests.map(({ drafts }) => drafts.length), end });
 			}),
 	});
-	return { acceptor, commits };
+	return { acceptor, clock, commits };
 }
 
 function requestOf(messages: number, name: MessageClass = "transactional"): AcceptRequest {
@@ -132,4 +133,49 @@ test("a failure that lies in one request ends that one alone; beyond the bound t
 		full.acceptor.accept(requestOf(1)),
 		(error) => error instanceof Fault && error.name === "rate_limited",
 	);
+});
+
+test("nobody joins those that wait while the first of them has waited for four seconds; codes wait for themselves", async () => {
+	const { acceptor, clock, commits } = acceptorOf();
+	const refused = (error: unknown): boolean =>
+		error instanceof Fault && error.name === "rate_limited";
+	const answers = [acceptor.accept(requestOf(1))];
+	await turns();
+	answers.push(acceptor.accept(requestOf(1)));
+	clock.advance(4_000);
+	answers.push(acceptor.accept(requestOf(1)));
+	clock.advance(1);
+	await assert.rejects(acceptor.accept(requestOf(1)), refused);
+	answers.push(acceptor.accept(requestOf(1, "authentication")));
+	await turns();
+	assert.equal(commits.length, 2, "the code's own");
+	commits[0]?.end();
+	await turns();
+	answers.push(acceptor.accept(requestOf(1)));
+	for (let at = 1; at < 4; at++, await turns()) commits[at]?.end();
+	await Promise.all(answers);
+	await acceptor.idle();
+});
+
+test("answers are given some in each turn, in order", async () => {
+	const { acceptor, commits } = acceptorOf();
+	const first = acceptor.accept(requestOf(1));
+	await turns();
+	const order: number[] = [];
+	const answers = Array.from({ length: 4 }, (_, i) =>
+		acceptor.accept(requestOf(63)).then(() => void order.push(i)),
+	);
+	commits[0]?.end();
+	await first;
+	await turns();
+	assert.deepEqual(commits[1]?.sizes, [63, 63, 63, 63]);
+	commits[1]?.end();
+	const seen: number[] = [];
+	while (order.length < 4) {
+		await new Promise<void>((resolve) => void setImmediate(resolve));
+		seen.push(order.length);
+	}
+	assert.deepEqual(seen, [2, 4]);
+	assert.deepEqual(order, [0, 1, 2, 3]);
+	await Promise.all(answers);
 });

@@ -1,10 +1,11 @@
 /**
  * Group commit: requests that arrive together share a transaction, so that a single send costs what one
  * message of a batch costs. One-time codes do not wait behind the others: they have a queue and commits of their
- * own. Bounded: beyond `waitingMax` messages of either kind the caller is told to come back.
+ * own. Bounded: beyond `waitingMax` messages of either kind, or `waitMaxMs`, the caller is told to come back.
  */
 import type { Clock } from "#platform/clock.ts";
 import { Fault } from "#platform/errors.ts";
+import { nextTurn } from "#platform/turns.ts";
 import type { AcceptAnswer, AcceptRequest } from "./accept.ts";
 import { createGather } from "./gather.ts";
 
@@ -21,9 +22,18 @@ const gatherMs = { urgent: 2, ordinary: 6 } as const;
 const besideMin = { urgent: 1, ordinary: 256 } as const;
 /** Messages that may wait for a commit before 429: of one-time codes, and of all others. */
 const waitingMax = 20_000;
+/**
+ * Nor does anything join those that wait while the first of them has waited for so long, milliseconds: on a machine that
+ * is slow just now fewer may wait, and those who are told to come back are told at once.
+ */
+const waitMaxMs = 4_000;
+/** Messages whose answers are written in one turn of the event loop. */
+const answeredAtOnce = 64;
 
 interface Waiting {
 	readonly request: AcceptRequest;
+	/** On the clock's monotonic scale. */
+	readonly sinceMs: number;
 	readonly resolve: (answer: AcceptAnswer) => void;
 	readonly reject: (error: unknown) => void;
 }
@@ -85,7 +95,7 @@ export function createAcceptor({ clock, onEvents, commit }: AcceptorParts): Acce
 			const queue = request.drafts.every((draft) => draft.class === "authentication")
 				? urgent
 				: ordinary;
-			if (queue.messages + request.drafts.length > waitingMax)
+			if (isFull(queue, request.drafts.length, clock.elapsed()))
 				return Promise.reject(Fault.of("rate_limited", { retryAfterSeconds: 1 }));
 			const name = nameOf(request);
 			if (name !== undefined && inProgress.has(name))
@@ -93,7 +103,8 @@ export function createAcceptor({ clock, onEvents, commit }: AcceptorParts): Acce
 			if (name !== undefined) inProgress.add(name);
 			queue.messages += request.drafts.length;
 			const answered = new Promise<AcceptAnswer>(
-				(resolve, reject) => void queue.requests.push({ request, resolve, reject }),
+				(resolve, reject) =>
+					void queue.requests.push({ request, sinceMs: clock.elapsed(), resolve, reject }),
 			);
 			if (mayCommit(queue)) queue.arrived();
 			return name === undefined ? answered : answered.finally(() => inProgress.delete(name));
@@ -122,6 +133,12 @@ function createQueue(
 function mayCommit({ requests, messages, commits, underWay, besideMin }: Queue): boolean {
 	if (requests.length === 0 || commits >= commitsMax) return false;
 	return commits === 0 || Math.max(messages, underWay) >= besideMin;
+}
+
+function isFull({ requests, messages }: Queue, more: number, nowMs: number): boolean {
+	const [first] = requests;
+	if (first !== undefined && nowMs - first.sinceMs > waitMaxMs) return true;
+	return messages + more > waitingMax;
 }
 
 function messagesOf(group: readonly Waiting[]): number {
@@ -154,10 +171,23 @@ async function commitGroup(
 ): Promise<void> {
 	try {
 		const answers = await commit(group.map((one) => one.request));
-		for (const [i, one] of group.entries()) one.resolve(answers[i] as AcceptAnswer);
+		void answer(group, answers);
 		onEvents();
 	} catch (error) {
 		if (error instanceof Fault || group.length === 1) for (const one of group) one.reject(error);
 		else for (const one of group) await commitGroup(commit, [one], onEvents);
+	}
+}
+
+/** Showing a message takes its time too: some in each turn. The next commit does not wait for it. */
+async function answer(group: readonly Waiting[], answers: readonly AcceptAnswer[]): Promise<void> {
+	let shown = 0;
+	for (const [i, { request, resolve }] of group.entries()) {
+		if (shown >= answeredAtOnce) {
+			await nextTurn();
+			shown = 0;
+		}
+		resolve(answers[i] as AcceptAnswer);
+		shown += request.drafts.length;
 	}
 }

@@ -7,7 +7,13 @@
 import type { Clock } from "#platform/clock.ts";
 import type { Ids } from "#platform/ids.ts";
 import type { Clearance } from "#policy/index.ts";
-import type { HandedBatch, HandedMessage, LeftBatch, ToSending } from "./channel.ts";
+import {
+	type HandedBatch,
+	type HandedMessage,
+	type LeftBatch,
+	packOctets,
+	type ToSending,
+} from "./channel.ts";
 import type { Known } from "./facts.ts";
 import type { Gate } from "./gate.ts";
 import type { Prepared } from "./prepare.ts";
@@ -101,10 +107,9 @@ function handedOf(
 ): HandedMessage {
 	const { environment, messageId, class: name, country, dlt, at } = subject;
 	const { recipient, bodyDigest, senderIndex, suppressionIndex } = subject;
-	const octets = [recipient, bodyDigest, senderIndex, seal, suppressionIndex];
 	return {
 		subject: { environment, messageId, class: name, country, dlt, at },
-		octets: octets.map((one) => one.toString("base64")) as unknown as HandedMessage["octets"],
+		octets: packOctets([recipient, bodyDigest, senderIndex, seal, suppressionIndex]),
 		clearance: { ruleset, validUntil },
 		to: draft.to,
 		from: draft.from,

@@ -6,7 +6,7 @@ import type { Scope } from "#platform/db.ts";
 import { showId } from "#platform/ids.ts";
 import { classOfNumber } from "#policy/index.ts";
 import { type ContactKey, type Vault, VaultError } from "#vault/index.ts";
-import type { Accepted } from "./accept.ts";
+import type { Accepted } from "./decide.ts";
 import type { Sealed } from "./parcel.ts";
 import { placeOf } from "./prepare.ts";
 import { errorOfNumber, numberOfError, stateOfRank, states } from "./state.ts";

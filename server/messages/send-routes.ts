@@ -6,6 +6,7 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope } from "#platform/db.ts";
 import { Fault, type FaultDetail } from "#platform/errors.ts";
 import { type Answer, type Call, type Route, route } from "#platform/http.ts";
+import { nextTurn } from "#platform/turns.ts";
 import { explain } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
 import { type Draft, type MessageRequest, readDraft } from "./draft.ts";
@@ -23,6 +24,9 @@ export interface SendRouteParts {
 	readonly clock: Clock;
 	readonly acceptor: Acceptor;
 }
+
+/** Messages of a batch that are read in one turn of the event loop. */
+const readAtOnce = 64;
 
 const refusals = {
 	401: { description: "No valid key." },
@@ -90,6 +94,7 @@ export function batchRoute(parts: SendRouteParts): Route {
 			const drafts: Draft[] = [];
 			const details: FaultDetail[] = [];
 			for (const [i, message] of (call.body.messages as MessageRequest[]).entries()) {
+				if (i % readAtOnce === readAtOnce - 1) await nextTurn();
 				const read = readDraft(message, nowMs, `messages[${i}].`);
 				if ("draft" in read) drafts.push(read.draft);
 				else details.push(...read.details);

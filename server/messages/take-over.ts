@@ -4,6 +4,7 @@
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Vault } from "#vault/index.ts";
+import { nextTurn } from "#platform/turns.ts";
 import { type HandedBatch, readHanded, type ToSending } from "./channel.ts";
 import type { Dispatcher, StartedBatch } from "./dispatch.ts";
 import type { Lanes } from "./lanes.ts";
@@ -32,7 +33,7 @@ export async function takeOver(
 	const routeIds = new Set<string>();
 	for (const [i, text] of batches.entries()) {
 		// One batch a turn: reading its seals takes milliseconds, and a one-time code may be handed over meanwhile.
-		if (i > 0) await new Promise<void>((resolve) => void setImmediate(resolve));
+		if (i > 0) await nextTurn();
 		const handed = JSON.parse(text) as HandedBatch;
 		await warm(parts, handed.tenantId, untilMs);
 		takeOne(parts, dispatcher, readHanded(handed, parts.vault), untilMs);

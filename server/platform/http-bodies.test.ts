@@ -125,3 +125,29 @@ test("a large body is given back when its client goes: in the middle of it, or b
 		assert.equal(await status(), 200, "after a whole one");
 	}
 });
+
+test("too many requests: the answer is held back, and says when to come again; any other answer is not", async () => {
+	const { held, url } = await largeBodies();
+	const first = send(url);
+	await until(() => held.length === 1);
+	const timed = async (
+		init: RequestInit,
+	): Promise<[status: number, ms: number, again: unknown]> => {
+		const beganMs = performance.now();
+		const answer = await fetch(url, init);
+		await answer.arrayBuffer();
+		return [answer.status, performance.now() - beganMs, answer.headers.get("retry-after")];
+	};
+	const headers = { "content-type": "application/json" };
+	const refused = await Promise.all([1, 2, 3].map(() => timed({ method: "POST", headers, body })));
+	for (const [status, ms, again] of refused) {
+		assert.equal(status, 429);
+		assert.equal(again, "1");
+		assert.ok(ms >= 450, `${ms} ms`);
+	}
+	const [status, ms] = await timed({ method: "POST", headers, body: "{" });
+	assert.equal(status, 400);
+	assert.ok(ms < 450, `${ms} ms`);
+	for (const go of held.splice(0)) go();
+	assert.equal((await first).status, 200);
+});

@@ -6,7 +6,7 @@
 import { Fault } from "./errors.ts";
 
 /** Smaller bodies do not count; nor do those that do not say their length, which `bodyLimit` bounds. */
-const largeBytes = 16_384;
+export const largeBytes = 16_384;
 /**
  * Bytes of large bodies whose requests are not answered yet: some nine batches of a thousand messages, more
  * than the commits under way can hold. So small that what is read is also accepted: to read and then to

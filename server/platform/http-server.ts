@@ -16,7 +16,7 @@ import {
 	securityHeaders,
 } from "./http-answers.ts";
 import { audited, type Auditing, beginAudit } from "./http-audit.ts";
-import { type BodyAllowance, createBodyAllowance } from "./http-bodies.ts";
+import { type BodyAllowance, createBodyAllowance, largeBytes } from "./http-bodies.ts";
 import { addDocs } from "./http-docs.ts";
 import { parseJson } from "./http-json.ts";
 import {
@@ -30,6 +30,7 @@ import {
 import { type Ids, showId } from "./ids.ts";
 import type { Log } from "./log.ts";
 import type { Count, Metrics, Observe } from "./metrics.ts";
+import { createTurns } from "./turns.ts";
 
 export interface HttpParts {
 	readonly routes: readonly Route[];
@@ -70,6 +71,13 @@ const limitsDefault: HttpLimits = {
 	headerBytes: 16_384,
 	connections: 4_096,
 };
+
+/**
+ * How long "too many requests" is held back, milliseconds. A client that does not heed Retry-After waits all the same: a
+ * refusal costs nearly nothing, but hundreds of connections that ask again at once fill the event loop, which accepts one
+ * new connection a turn.
+ */
+const refusalMs = 500;
 
 /** Requests slower than this are logged at `info`; faster ones that succeed at `debug`. */
 const slowMs = 500;
@@ -169,23 +177,29 @@ function requestIds(ids: Ids): () => string {
 	};
 }
 
+/** One large body in a turn, with what its handler does at once: many may have arrived together. */
 function readBodiesAsJson(app: FastifyInstance): void {
+	const turns = createTurns();
 	app.removeAllContentTypeParsers();
 	app.addContentTypeParser(
 		["application/json", "*"],
 		{ parseAs: "buffer" },
 		(_request, bytes, done) => {
-			try {
-				done(null, bytes.length === 0 ? undefined : parseJson(bytes as Buffer));
-			} catch (error) {
-				done(error as Error);
-			}
+			const read = (): void => {
+				try {
+					done(null, bytes.length === 0 ? undefined : parseJson(bytes as Buffer));
+				} catch (error) {
+					done(error as Error);
+				}
+			};
+			if (bytes.length > largeBytes) turns(read);
+			else read();
 		},
 	);
 }
 
 function answerFailures(app: FastifyInstance, parts: HttpParts, docsUrl: string): void {
-	app.setErrorHandler((error, request, reply) => {
+	app.setErrorHandler(async (error, request, reply) => {
 		const fault = asFault(error);
 		request.failure = fault.name;
 		// "Come back later" is said to thousands while a database is away: a line each, not a stack each.
@@ -194,6 +208,7 @@ function answerFailures(app: FastifyInstance, parts: HttpParts, docsUrl: string)
 		else if (fault.entry.status >= 500)
 			parts.log.error({ requestId: request.id, err: fault.cause ?? fault }, "request failed");
 		if (fault.name === "body_too_large") void reply.header("connection", "close");
+		if (fault.entry.status === 429) await new Promise((resolve) => setTimeout(resolve, refusalMs));
 		return send(reply, errorAnswer(fault, request.id, docsUrl));
 	});
 }

@@ -9,6 +9,7 @@ import { systemClock } from "#platform/clock.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
 import type { Database } from "#platform/db.ts";
 import { createEgress } from "#platform/egress.ts";
+import { listenHttp } from "#platform/http-listen.ts";
 import { createHttp } from "#platform/http-server.ts";
 import { openApiOf } from "#platform/http-openapi.ts";
 import { createOnce } from "#platform/idempotency.ts";
@@ -182,7 +183,7 @@ async function openServing(
 		ready: () => databaseTroubles(db),
 		openApi: openApiOf(routes, openApiInfo),
 	});
-	const baseUrl = await http.listen({ host: config.host, port: config.port });
+	const baseUrl = await listenHttp(http, config);
 	onStop.push(() => http.close());
 	const metricsServer = await startMetrics({
 		text: async () => (await metrics.text()) + ((await thread?.metrics()) ?? ""),
