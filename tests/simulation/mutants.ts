@@ -82,7 +82,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "who said STOP is remembered from the first look",
-		seed: 1,
+		seed: 3,
 		noticedBy: ["no send after STOP"],
 		...meaning("contacts.suppressed_among", (usual) => {
 			const known = new Map<string, boolean>();
@@ -145,7 +145,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "the promotional window has no close",
-		seed: 15,
+		seed: 11,
 		noticedBy: ["inside the window"],
 		change: {
 			file: "policy/in-trai/promotional-window.ts",
@@ -155,7 +155,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "consent is looked at once",
-		seed: 74,
+		seed: 7,
 		noticedBy: ["consent before promotion"],
 		change: {
 			file: "policy/house/promotional-consent.ts",
@@ -190,13 +190,13 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "a result that is given up lets its batch be dropped",
-		seed: 51,
+		seed: 136,
 		noticedBy: ["every message ends", "nothing is left over"],
 		...text("recorder.ts", "if (!mayPass) spoil(inner.open, some);", ""),
 	},
 	{
 		name: "a receipt that could not be stored is answered as stored",
-		seed: 5,
+		seed: 8,
 		noticedBy: ["receipts count"],
 		...text(
 			"recorder.ts",
@@ -212,7 +212,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "late answers are not heard",
-		seed: 1,
+		seed: 4,
 		noticedBy: ["late answers count"],
 		...text(
 			"dispatch.ts",
@@ -222,7 +222,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "dispatch takes it that the keys are in memory",
-		seed: 25,
+		seed: 11,
 		noticedBy: ["no failure escapes"],
 		...text("dispatch.ts", "await parts.vault.warm(tenants);", ""),
 	},
@@ -268,7 +268,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "parked receipts are taken back in one transaction and written in another",
-		seed: 30,
+		seed: 141,
 		noticedBy: ["receipts count"],
 		...text(
 			"sweep.ts",
@@ -294,7 +294,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "an acceptance that failed sends what it would have started",
-		seed: 3,
+		seed: 6,
 		noticedBy: ["accepted is durable", "own lease"],
 		...text("accept.ts", "plan?.cancel();", "plan?.commit();"),
 	},
