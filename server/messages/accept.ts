@@ -64,7 +64,7 @@ export async function acceptGroup(
 		work.push({ request, prepared: await prepareAll(parts, request, nowMs), answer: undefined });
 	for (let tries = 1; ; tries++) {
 		const plan = handover?.();
-		const contacts = vault.contacts.group();
+		const contacts = vault.contacts.group(tries > 1);
 		try {
 			await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
 				write({ ...parts, contacts }, tx, groupByScope(work), nowMs, plan),

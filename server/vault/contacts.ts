@@ -38,8 +38,11 @@ export interface Contacts {
 	ensure(tx: Tx, contacts: readonly ContactRef[]): Promise<ContactKeys>;
 	/** A new key that is not stored yet. */
 	make(contact: ContactRef): NewContactKey;
-	/** Keys for one transaction that makes those it lacks without waiting for the answer. */
-	group(): GroupKeys;
+	/**
+	 * Keys for one transaction that makes those it lacks without waiting for the answer. With `sure`, for one that has failed
+	 * in this: `load` makes them, and waits for whoever makes the same ones, so that it cannot be lost to another again.
+	 */
+	group(sure?: boolean): GroupKeys;
 }
 
 /**
@@ -74,7 +77,7 @@ export function createContacts(options: ContactParts): Contacts {
 		load: async (tx, contacts) => lookup(await findKeys(parts, tx, contacts)),
 		ensure: async (tx, contacts) => lookup(await ensure(parts, tx, contacts)),
 		make: (contact) => make(parts, contact),
-		group: () => createGroup(parts),
+		group: (sure = false) => createGroup(parts, sure ? ensure : findKeys),
 	};
 }
 
@@ -120,7 +123,7 @@ function epochsOf({ contacts }: Keys): ContactEpochs {
 	return contacts;
 }
 
-function createGroup(parts: Parts): GroupKeys {
+function createGroup(parts: Parts, loadKeys: typeof ensure): GroupKeys {
 	const found = new PerContact<ContactKey | VaultError>();
 	/** Of each tenant, as counted before anything was made. */
 	const erasures = new Map<string, number>();
@@ -128,7 +131,7 @@ function createGroup(parts: Parts): GroupKeys {
 	let stored = 0;
 	return {
 		async load(tx, contacts) {
-			const loaded = await findKeys(parts, tx, contacts);
+			const loaded = await loadKeys(parts, tx, contacts);
 			found.take(loaded.keys);
 			for (const [tenantId, count] of loaded.erasures)
 				if (!erasures.has(tenantId)) erasures.set(tenantId, count);

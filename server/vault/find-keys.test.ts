@@ -8,6 +8,7 @@ import { contactKey, contactNonceBytes, materialBytes } from "./contact-key.ts";
 import type { ContactRef } from "./contact-store.ts";
 import { epochLabel, readEpochs } from "./contact-epochs.ts";
 import { epochKey, openContact, wrapContact, wrappedBytes } from "./stored-key.ts";
+import { lostToAnother } from "./contacts.ts";
 import { testKeys } from "./test-keys.ts";
 import { VaultError } from "./vault-error.ts";
 
@@ -28,12 +29,28 @@ function placeOf(scope: Scope) {
 	return { ...scope, table: "messages", column: "sealed", row };
 }
 
+interface Sealing {
+	/** Whose keys are made in the same transaction. */
+	readonly others: readonly ContactRef[];
+	readonly sure: boolean;
+	/** Called between the look and the writing. */
+	readonly loaded: () => Promise<void>;
+}
+
 /** Seals as the message path does: keys of one group, stored in its transaction. */
-async function seal(by: Opened, scope: Scope, contact: ContactRef, text: string): Promise<Buffer> {
+async function seal(
+	by: Opened,
+	scope: Scope,
+	contact: ContactRef,
+	text: string,
+	{ others = [], sure = false, loaded = async () => undefined }: Partial<Sealing> = {},
+): Promise<Buffer> {
 	await by.vault.warm([scope.tenantId]);
-	const group = by.vault.contacts.group();
+	const group = by.vault.contacts.group(sure);
 	const sealed = await app.inTenant(scope, async (tx) => {
-		await group.load(tx, [contact]);
+		await group.load(tx, [contact, ...others]);
+		await loaded();
+		for (const other of others) group.of(other);
 		const bytes = by.vault.sealFor(group.of(contact), placeOf(scope), Buffer.from(text));
 		group.store(tx);
 		return bytes;
@@ -294,3 +311,39 @@ for (const [contacts, statistics] of [
 			);
 		}
 	});
+
+test("a transaction that lost one key to another is not lost to another again, whoever else is in it", async () => {
+	const [first, second] = [await world.open(), await world.open()];
+	const scope = await world.tenant(first);
+	const people = ["+31612300001", "+31612300002", "+31612300003"];
+	const [a, b, c] = people.map((number) => contactOf(first, scope, number)) as [
+		ContactRef,
+		ContactRef,
+		ContactRef,
+	];
+	const others = [b, c];
+	const theirs: Promise<Buffer>[] = [];
+	await assert.rejects(
+		seal(first, scope, a, "ours", {
+			others,
+			loaded: async () => void (await seal(second, scope, b, "theirs")),
+		}),
+		lostToAnother,
+	);
+	// Each time it is somebody else's key: that of the third while the second attempt is under way.
+	const ours = await seal(first, scope, a, "ours", {
+		others,
+		sure: true,
+		loaded: async () => {
+			theirs.push(seal(second, scope, c, "theirs"));
+			theirs[0]?.catch(() => undefined);
+			await new Promise((resolve) => setTimeout(resolve, 200));
+		},
+	});
+	await assert.rejects(theirs[0] as Promise<Buffer>, lostToAnother);
+	const again = await seal(second, scope, c, "theirs", { sure: true });
+	for (const by of [first, second]) {
+		assert.equal(await open(by, scope, a, ours), "ours");
+		assert.equal(await open(by, scope, c, again), "theirs");
+	}
+});
