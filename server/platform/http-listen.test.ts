@@ -136,3 +136,25 @@ test("closing waits for answers under way on any socket, and frees the port", {
 	await once(next, "listening");
 	next.close();
 });
+
+test("closing does not wait for connections without a request, or with a part of one", async () => {
+	const app = appOf();
+	app.get("/", async () => "done");
+	const port = Number(new URL(await listenHttp(app, { host, port: 0 })).port);
+	const sockets = await Promise.all(
+		Array.from({ length: 20 }, async (_, i) => {
+			const socket = connect(port, host);
+			socket.on("error", () => undefined);
+			await once(socket, "connect");
+			if (i % 2 === 1) socket.write("GET / HTTP/1.1\r\nHo");
+			return socket;
+		}),
+	);
+	const used = await fetch(`http://${host}:${port}/`);
+	assert.equal(await used.text(), "done");
+	await new Promise((resolve) => setTimeout(resolve, 100));
+	const beganMs = performance.now();
+	await app.close();
+	assert.ok(performance.now() - beganMs < 5_000, "it closes soon");
+	for (const socket of sockets) socket.destroy();
+});

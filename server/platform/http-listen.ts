@@ -10,14 +10,22 @@ import type { FastifyInstance } from "fastify";
 /** Connections accepted in a turn. */
 const acceptors = 8;
 
+/** At the close, milliseconds: for a request that has begun to arrive, and for any that is under way. */
+const silentMs = 1_000;
+const closeMs = 15_000;
+
 export interface ListenAt {
 	readonly host: string;
 	/** 0: any that is free. */
 	readonly port: number;
 }
 
-/** The base URL. Closing the app closes them all. Throws EADDRINUSE also when whoever has the port would share it. */
+/**
+ * The base URL. Closing the app closes them all, in a bounded time. Throws EADDRINUSE also when whoever has the port would
+ * share it.
+ */
 export async function listenHttp(app: FastifyInstance, { host, port }: ListenAt): Promise<string> {
+	watchConnections(app);
 	if (process.platform !== "linux") return app.listen({ host, port });
 	if (port !== 0) await demandFree({ host, port });
 	const others: Server[] = [];
@@ -28,8 +36,6 @@ export async function listenHttp(app: FastifyInstance, { host, port }: ListenAt)
 	});
 	app.addHook("onClose", async () => void (await Promise.all(closed)));
 	const baseUrl = await app.listen({ host, port, reusePort: true } as ListenAt);
-	const limit = limiter(app);
-	app.server.on("connection", limit);
 	const at = { host, port: Number(new URL(baseUrl).port), reusePort: true };
 	for (let i = 1; i < acceptors; i++) {
 		// As node's own HTTP server is made.
@@ -42,15 +48,42 @@ export async function listenHttp(app: FastifyInstance, { host, port }: ListenAt)
 	return baseUrl;
 }
 
-/** `maxConnections` counts those of one socket: here all of them are counted. */
-function limiter({ server }: FastifyInstance): (socket: Socket) => void {
+/**
+ * Counts connections over all sockets, of which each knows its own only. At the close node waits for every connection that
+ * is not idle, and takes one that has not sent a request yet for busy: a browser's spare connection would keep the process
+ * for ever. Such ones are ended, and after a time all are.
+ */
+function watchConnections(app: FastifyInstance): void {
+	const { server } = app;
 	const most = server.maxConnections;
-	let open = 0;
-	return (socket) => {
-		open++;
-		socket.once("close", () => void open--);
-		if (open > most) socket.destroy();
+	const open = new Set<Socket>();
+	/** Without a request so far. */
+	const silent = new Set<Socket>();
+	const timers: NodeJS.Timeout[] = [];
+	const end = (sockets: ReadonlySet<Socket>): void => {
+		for (const socket of sockets) socket.destroy();
 	};
+	server.on("connection", (socket: Socket) => {
+		if (open.size >= most) return void socket.destroy();
+		open.add(socket);
+		silent.add(socket);
+		socket.once("close", () => {
+			open.delete(socket);
+			silent.delete(socket);
+		});
+	});
+	server.on("request", ({ socket }: { readonly socket: Socket }) => void silent.delete(socket));
+	app.addHook("preClose", (done) => {
+		end(new Set([...silent].filter((socket) => socket.bytesRead === 0)));
+		timers.push(
+			setTimeout(() => end(silent), silentMs),
+			setTimeout(() => end(open), closeMs),
+		);
+		done();
+	});
+	app.addHook("onClose", async () => {
+		for (const timer of timers) clearTimeout(timer);
+	});
 }
 
 /** A port that is shared is shared with any process of this user: not with one that was there before. */
