@@ -62,13 +62,18 @@ export interface GroupKeys {
 export interface ContactParts extends Omit<LoadParts, "cache"> {
 	readonly random: Random;
 	readonly clock: Clock;
-	/** How many contacts' keys are held in memory; 20,000 unless told. 0: none, every piece of work asks the database. */
+	/** How many contacts' keys are held in memory; 200,000 unless told. 0: none, every piece of work asks the database. */
 	readonly contactsMax?: number;
 }
 
 type Parts = ContactParts & { readonly cache: ContactCache };
 
-const contactsMaxDefault = 20_000;
+interface Made extends NewContactKey {
+	readonly material: Buffer;
+}
+
+/** Some 25 MB when they are all there. */
+const contactsMaxDefault = 200_000;
 
 export function createContacts(options: ContactParts): Contacts {
 	const { clock, contactsMax = contactsMaxDefault } = options;
@@ -107,7 +112,7 @@ async function ensure(parts: Parts, tx: Tx, contacts: readonly ContactRef[]): Pr
 	return loaded;
 }
 
-function make({ random, clock, keysOf }: Parts, contact: ContactRef): NewContactKey {
+function make({ random, clock, keysOf }: Parts, contact: ContactRef): Made {
 	const { tenantId, environment, index } = contact;
 	const { newest, keyOf } = epochsOf(keysOf(tenantId));
 	const under = keyOf(newest);
@@ -115,7 +120,7 @@ function make({ random, clock, keysOf }: Parts, contact: ContactRef): NewContact
 	const secret = random.bytes(secretBytes);
 	const { stored, material } = deriveContact(under, newest, contact, secret);
 	const row = { tenantId, environment, index, epoch: newest, stored, createdAtMs: clock.now() };
-	return { key: contactKey(material), row };
+	return { key: contactKey(material), row, material };
 }
 
 function epochsOf({ contacts }: Keys): ContactEpochs {
@@ -127,7 +132,7 @@ function createGroup(parts: Parts, loadKeys: typeof ensure): GroupKeys {
 	const found = new PerContact<ContactKey | VaultError>();
 	/** Of each tenant, as counted before anything was made. */
 	const erasures = new Map<string, number>();
-	const made: NewContactKey[] = [];
+	const made: Made[] = [];
 	let stored = 0;
 	return {
 		async load(tx, contacts) {
@@ -153,9 +158,9 @@ function createGroup(parts: Parts, loadKeys: typeof ensure): GroupKeys {
 			stored = made.length;
 		},
 		committed() {
-			for (const { row, key } of made) {
+			for (const { row, material } of made) {
 				const count = erasures.get(row.tenantId);
-				if (count !== undefined) parts.cache.keep(row, key, count);
+				if (count !== undefined) parts.cache.keep(row, material, count);
 			}
 		},
 	};

@@ -110,10 +110,13 @@ async function ask(
 	}
 	const enter = (stored: readonly StoredKey[]): StoredKey[] =>
 		stored.filter((one) => {
-			const key = open(parts, one);
-			keys.set(one.contact, key);
-			if (key instanceof VaultError) return key.reason === "unknown_key";
-			parts.cache.keep(one.contact, key, erasures.get(one.contact.tenantId) as number);
+			const material = open(parts, one);
+			if (material instanceof VaultError) {
+				keys.set(one.contact, material);
+				return material.reason === "unknown_key";
+			}
+			keys.set(one.contact, contactKey(material));
+			parts.cache.keep(one.contact, material, erasures.get(one.contact.tenantId) as number);
 			return false;
 		});
 	let strange = enter(storedOf(refs, found.keys));
@@ -142,7 +145,8 @@ interface StoredKey {
 	readonly stored: Buffer;
 }
 
-function open(parts: LoadParts, { contact, epoch, stored }: StoredKey): ContactKey | VaultError {
+/** The key's material. */
+function open(parts: LoadParts, { contact, epoch, stored }: StoredKey): Buffer | VaultError {
 	try {
 		const { contacts } = parts.keysOf(contact.tenantId);
 		if (contacts instanceof VaultError) return contacts;
@@ -152,7 +156,7 @@ function open(parts: LoadParts, { contact, epoch, stored }: StoredKey): ContactK
 		const material = openContact(under, epoch, contact, stored);
 		if (material === undefined)
 			return VaultError.of("not_authentic", "a contact's key was changed or belongs elsewhere");
-		return contactKey(material);
+		return material;
 	} catch (error) {
 		if (error instanceof VaultError) return error;
 		throw error;
