@@ -5,6 +5,7 @@
 import { answerMostMs, drainMostMs } from "../../server/channels/sms/smpp/trial.ts";
 import { rowKey } from "./meanings-accept.ts";
 import { complain, type OracleState } from "./oracle-state.ts";
+import type { Owner } from "./virtual-time.ts";
 
 /**
  * A suspect leaves with nothing beside it but its own group, and what was silent for long before; nothing else leaves
@@ -12,6 +13,7 @@ import { complain, type OracleState } from "./oracle-state.ts";
  */
 export function watchBeside(
 	oracle: OracleState,
+	owner: Owner,
 	id: string,
 	isSuspect: boolean,
 	beside: ReadonlySet<string>,
@@ -19,9 +21,9 @@ export function watchBeside(
 ): void {
 	const { departures, batchOf } = oracle;
 	const suspectOf = isSuspect ? batchOf.get(id) : undefined;
-	departures.set(id, { atMs, suspectOf });
+	departures.set(`${id}/${owner.name}`, { atMs, suspectOf });
 	for (const other of beside) {
-		const theirs = departures.get(other);
+		const theirs = departures.get(`${other}/${owner.name}`);
 		if (other === id || theirs === undefined) continue;
 		if (suspectOf === undefined && theirs.suspectOf === undefined) continue;
 		if (suspectOf === theirs.suspectOf) continue;

@@ -62,7 +62,7 @@ interface Departure {
 	readonly suspectOf: string | undefined;
 }
 
-/** The last departure of each message. */
+/** The last departure of each message from each process: what one still waits for may have left another since. */
 type Departures = Map<string, Departure>;
 
 export interface OracleParts {

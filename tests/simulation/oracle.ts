@@ -217,7 +217,7 @@ export function watchLeaving(
 		oracle.permits.delete(`${id}/${owner.name}`);
 		watchRules(oracle, message, permit);
 		watchRepeat(oracle, message);
-		watchBeside(oracle, id, permit.isSuspect, beside, atMs);
+		watchBeside(oracle, owner, id, permit.isSuspect, beside, atMs);
 		watchCode(oracle, id, atMs);
 		if (oracle.isCrowd) watchTurn(oracle, message);
 	}
