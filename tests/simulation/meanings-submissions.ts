@@ -16,7 +16,14 @@ function submissionsWhere(
 	return found;
 }
 
+/** The schema has a unique key for the parts of long messages only. */
 function keyOf(row: SubmissionRow): string {
+	return row.segments > 1 ? partKey(row) : `${partKey(row)}/${row.routeId}/${row.carrierId}`;
+}
+
+function partKey(
+	row: Pick<SubmissionRow, "tenantId" | "messageId" | "segment" | "submittedAtMs">,
+): string {
 	return `${rowKey(row.tenantId, row.messageId)}/${row.segment}/${row.submittedAtMs}`;
 }
 
@@ -95,7 +102,7 @@ export const submissionMeanings: Meanings = {
 			"submittedAtMs",
 		);
 		for (const mark of marks) {
-			const row = get(view.tables.submissions, view.writer, keyOf(mark));
+			const row = get(view.tables.submissions, view.writer, partKey(mark));
 			if (row !== undefined && row.state === 0 && view.sees(row.tenantId))
 				put(view.tables.submissions, view.writer, keyOf(row), { ...row, state: mark.state });
 		}
