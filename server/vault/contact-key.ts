@@ -19,8 +19,8 @@ export const materialBytes = nameBytes + keyBytes;
 const headerBytes = 1 + nameBytes + contactNonceBytes;
 
 export interface ContactKey {
-	/** `nonce` is 12 fresh random bytes. */
-	seal(nonce: Buffer, aad: Buffer, plaintext: Buffer): Buffer;
+	/** `nonce` is 12 fresh random bytes; a text is sealed in UTF-8. */
+	seal(nonce: Buffer, aad: Buffer, plaintext: Buffer | string): Buffer;
 	/** Undefined when anything about it was changed. */
 	open(aad: Buffer, sealed: Buffer): Buffer | undefined;
 	/** Whether the value names this key. */
@@ -57,17 +57,18 @@ class HeldKey implements ContactKey {
 		return key;
 	}
 
-	seal(nonce: Buffer, aad: Buffer, plaintext: Buffer): Buffer {
+	seal(nonce: Buffer, aad: Buffer, plaintext: Buffer | string): Buffer {
 		const cipher = createCipheriv("aes-256-gcm", this.#key(), nonce);
 		cipher.setAAD(aad);
-		const ciphertext = cipher.update(plaintext);
+		const ciphertext =
+			typeof plaintext === "string" ? cipher.update(plaintext, "utf8") : cipher.update(plaintext);
 		cipher.final();
-		const sealed = Buffer.allocUnsafe(headerBytes + plaintext.length + tagBytes);
+		const sealed = Buffer.allocUnsafe(headerBytes + ciphertext.length + tagBytes);
 		sealed[0] = contactFormat;
 		this.#material.copy(sealed, 1, 0, nameBytes);
 		sealed.set(nonce, 1 + nameBytes);
 		sealed.set(ciphertext, headerBytes);
-		sealed.set(cipher.getAuthTag(), headerBytes + plaintext.length);
+		sealed.set(cipher.getAuthTag(), headerBytes + ciphertext.length);
 		return sealed;
 	}
 

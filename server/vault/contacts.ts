@@ -134,6 +134,11 @@ function createGroup(parts: Parts, loadKeys: typeof ensure): GroupKeys {
 	const erasures = new Map<string, number>();
 	const made: Made[] = [];
 	let stored = 0;
+	const makeOne = (contact: ContactRef): ContactKey => {
+		const fresh = make(parts, contact);
+		made.push(fresh);
+		return fresh.key;
+	};
 	return {
 		async load(tx, contacts) {
 			const loaded = await loadKeys(parts, tx, contacts);
@@ -142,13 +147,9 @@ function createGroup(parts: Parts, loadKeys: typeof ensure): GroupKeys {
 				if (!erasures.has(tenantId)) erasures.set(tenantId, count);
 		},
 		of(contact) {
-			const known = found.get(contact);
-			if (known instanceof VaultError) throw known;
-			if (known !== undefined) return known;
-			const fresh = make(parts, contact);
-			made.push(fresh);
-			found.set(contact, fresh.key);
-			return fresh.key;
+			const key = found.getOrMake(contact, makeOne);
+			if (key instanceof VaultError) throw key;
+			return key;
 		},
 		store(tx) {
 			insertContactKeys(

@@ -3,11 +3,11 @@
  * parts give the same bytes.
  */
 import { timingSafeEqual } from "node:crypto";
-import { joinParts, type Part, sha256 } from "./hmac.ts";
+import { hashParts, type Part, sha256 } from "./hmac.ts";
 
 /** SHA-256 over the parts, each behind its length. 32 bytes. */
 export function digest(...parts: Part[]): Buffer {
-	return sha256(joinParts(parts, 0));
+	return hashParts(parts);
 }
 
 /**

@@ -26,6 +26,17 @@ export class PerContact<T> {
 		return this.#tenants.get(tenantId)?.get(environment)?.get(index.toString("latin1"));
 	}
 
+	/** What there is, or else what `make` gives, which is kept. */
+	getOrMake(contact: ContactRef, make: (contact: ContactRef) => T): T {
+		const values = this.#scope(contact.tenantId, contact.environment);
+		const name = contact.index.toString("latin1");
+		const known = values.get(name);
+		if (known !== undefined) return known;
+		const made = make(contact);
+		values.set(name, made);
+		return made;
+	}
+
 	set({ tenantId, environment, index }: ContactRef, value: T): void {
 		this.#scope(tenantId, environment).set(index.toString("latin1"), value);
 	}

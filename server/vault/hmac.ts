@@ -19,30 +19,46 @@ export interface HmacKey {
 /** Octets that `behind` needs in front. */
 export const blockBytes = 64;
 const sumBytes = 32;
+/** Enough for nearly everything that is hashed: used again and again, for hashing comes at once. */
+const roomBytes = 1_024;
+const lengthBytes = 4;
+const bytesPerUnitMax = 3;
 
 /** `key` is at most 64 bytes, which is all that is used here; they are copied. */
 export function hmacKey(key: Buffer): HmacKey {
 	if (key.length > blockBytes) throw new RangeError("a MAC key is at most 64 bytes");
-	const inner = Buffer.alloc(blockBytes, 0x36);
+	/** The padded key, and room for what is hashed behind it. */
+	const inner = Buffer.alloc(blockBytes + roomBytes);
 	const outer = Buffer.alloc(blockBytes + sumBytes, 0x5c);
+	inner.fill(0x36, 0, blockBytes);
 	for (const [i, octet] of key.entries()) {
 		inner[i] = 0x36 ^ octet;
 		outer[i] = 0x5c ^ octet;
 	}
-	/** `octets`: room for the block, then the message. */
 	const finish = (octets: Buffer): Buffer => {
-		inner.copy(octets);
 		outer.write(hash("sha256", octets, "binary"), blockBytes, "latin1");
 		return sha256(outer);
 	};
+	const behind = (octets: Buffer): Buffer => {
+		inner.copy(octets, 0, 0, blockBytes);
+		return finish(octets);
+	};
 	return {
 		text(value) {
-			const octets = Buffer.allocUnsafe(blockBytes + Buffer.byteLength(value, "utf8"));
-			octets.write(value, blockBytes, "utf8");
-			return finish(octets);
+			if (bytesPerUnitMax * value.length > roomBytes)
+				return behind(Buffer.concat([inner.subarray(0, blockBytes), Buffer.from(value, "utf8")]));
+			const bytes = inner.write(value, blockBytes, "utf8");
+			return finish(inner.subarray(0, blockBytes + bytes));
 		},
-		parts: (parts) => finish(joinParts(parts, blockBytes)),
-		behind: finish,
+		parts(parts) {
+			const most = sizeMost(parts);
+			if (most > roomBytes) {
+				const octets = Buffer.allocUnsafe(blockBytes + most);
+				return behind(octets.subarray(0, writeParts(octets, blockBytes, parts)));
+			}
+			return finish(inner.subarray(0, writeParts(inner, blockBytes, parts)));
+		},
+		behind,
 	};
 }
 
@@ -53,22 +69,33 @@ export function sha256(octets: Buffer | string): Buffer {
 	return sum;
 }
 
-/** Each part behind its length (4 bytes), after `room` octets left free. */
-export function joinParts(parts: readonly Part[], room: number): Buffer {
-	let size = room;
-	for (const part of parts) size += 4 + lengthOf(part);
-	const joined = Buffer.allocUnsafe(size);
-	let at = room;
-	for (const part of parts) {
-		const length = lengthOf(part);
-		joined.writeUInt32BE(length, at);
-		if (typeof part === "string") joined.write(part, at + 4, "utf8");
-		else part.copy(joined, at + 4);
-		at += 4 + length;
-	}
-	return joined;
+const room = Buffer.alloc(roomBytes);
+
+/** SHA-256 over the parts, each behind its length (4 bytes). */
+export function hashParts(parts: readonly Part[]): Buffer {
+	const most = sizeMost(parts);
+	const octets = most > room.length ? Buffer.allocUnsafe(most) : room;
+	return sha256(octets.subarray(0, writeParts(octets, 0, parts)));
 }
 
-function lengthOf(part: Part): number {
-	return typeof part === "string" ? Buffer.byteLength(part, "utf8") : part.length;
+/** What the parts take at most: how long a text is in UTF-8 is known when it is written. */
+function sizeMost(parts: readonly Part[]): number {
+	let size = 0;
+	for (const part of parts)
+		size += lengthBytes + (typeof part === "string" ? bytesPerUnitMax : 1) * part.length;
+	return size;
+}
+
+/** Writes each part behind its length; returns where they end. */
+function writeParts(octets: Buffer, start: number, parts: readonly Part[]): number {
+	let at = start;
+	for (const part of parts) {
+		const begins = at + lengthBytes;
+		let { length } = part;
+		if (typeof part === "string") length = octets.write(part, begins, "utf8");
+		else octets.set(part, begins);
+		octets.writeUInt32BE(length, at);
+		at = begins + length;
+	}
+	return at;
 }

@@ -46,7 +46,7 @@ export interface Vault {
 	/** Keys of contacts: what is sealed under one can be made unreadable for good by destroying it. */
 	readonly contacts: Contacts;
 	/** Under a contact's key, bound to the place; 33 bytes longer than the plaintext. */
-	sealFor(contact: ContactKey, place: Place, plaintext: Buffer): Buffer;
+	sealFor(contact: ContactKey, place: Place, plaintext: Buffer | string): Buffer;
 	sealJsonFor(contact: ContactKey, place: Place, value: unknown): Buffer;
 	/**
 	 * What `sealFor` sealed, and what was sealed under the tenant's key before contacts had keys. Throws a VaultError
@@ -215,8 +215,7 @@ function contactVerbs(
 			const nonce = random.bytes(contactNonceBytes);
 			return contact.seal(nonce, bindPlace(contactFormat, place.tenantId, place), plaintext);
 		},
-		sealJsonFor: (contact, place, value) =>
-			verbs.sealFor(contact, place, Buffer.from(JSON.stringify(value), "utf8")),
+		sealJsonFor: (contact, place, value) => verbs.sealFor(contact, place, JSON.stringify(value)),
 		openFor(contact, place, sealed) {
 			demand(place);
 			return sealed[0] === format ? openOlder(place, sealed) : openContact(contact, place, sealed);
