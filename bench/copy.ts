@@ -53,11 +53,14 @@ async function sources(client: pg.Client, written: Written, since: Date): Promis
 		query:
 			"select tenant_id, (array_agg(batch_id))[1], 'live', 'sms', jsonb_agg(jsonb_build_array(new_id, new_id, 10))::text, now() from bench_ids group by tenant_id, group_number",
 	};
+	const keys = await contactKeys(client);
 	if (written === "waiting")
 		return [
 			...(await consents(client, since)),
+			...keys,
 			messages,
 			await renamed(client, "lane_entries", "message_id", "k.new_id"),
+			digests,
 			outbox,
 		];
 	const batches = {
@@ -66,7 +69,30 @@ async function sources(client: pg.Client, written: Written, since: Date): Promis
 		query:
 			"select batch_id, batch_id, now() + interval '1 day', tenant_id, batch_id, array_agg(new_id) from bench_ids group by tenant_id, batch_id",
 	};
-	return [messages, batches, outbox];
+	return [...keys, messages, batches, digests, outbox];
+}
+
+/** The hashes of a thousand messages are one row. What they are costs the same whatever they are. */
+const digests: Source = {
+	table: "message_digests",
+	columns: ["tenant_id", "id", "environment", "message_ids", "leaves", "root"],
+	query: `select tenant_id, (array_agg(batch_id))[1], 'live', array_agg(new_id order by new_id),
+		string_agg(sha256(uuid_send(new_id)), '' order by new_id), sha256('') from bench_ids group by tenant_id, group_number`,
+};
+
+/** Keys of people who were never written to: acceptance made one for each. Here they are somebody else's each time. */
+async function contactKeys(client: pg.Client): Promise<Source[]> {
+	const columns = ["tenant_id", "environment", "contact_index", "epoch", "wrapped", "created_at"];
+	const since =
+		"(select min(m.created_at) from bench_ids k join messages m on m.tenant_id = k.tenant_id and m.id = k.old_id)";
+	const salt = "(select uuid_send(max(new_id::text)::uuid) from bench_ids)";
+	const { rows } = await client.query<{ found: boolean }>(
+		`select exists (select from contact_keys where created_at >= ${since}) as found`,
+	);
+	if (rows[0]?.found !== true) return [];
+	const query = `select tenant_id, environment, sha256(contact_index || ${salt}) as contact_index, epoch, wrapped, created_at
+		from contact_keys where created_at >= ${since} order by created_at, 3`;
+	return [{ table: "contact_keys", columns, query }];
 }
 
 /** A table's rows of the chosen messages under their new ids, whatever its other columns are. */
