@@ -9,18 +9,18 @@ import type { Owner } from "./virtual-time.ts";
 
 /**
  * A suspect leaves with nothing beside it but its own group, and what was silent for long before; nothing else leaves
- * beside it, unless it is silent for long itself. `beside`: what is on the same bind without an answer.
+ * beside it, unless it is silent for long itself. `suspectOf`: the batch that its process started, if it is one. `beside`:
+ * what is on the same bind without an answer.
  */
 export function watchBeside(
 	oracle: OracleState,
 	owner: Owner,
 	id: string,
-	isSuspect: boolean,
+	suspectOf: string | undefined,
 	beside: ReadonlySet<string>,
 	atMs: number,
 ): void {
-	const { departures, batchOf } = oracle;
-	const suspectOf = isSuspect ? batchOf.get(id) : undefined;
+	const { departures } = oracle;
 	departures.set(`${id}/${owner.name}`, { atMs, suspectOf });
 	for (const other of beside) {
 		const theirs = departures.get(`${other}/${owner.name}`);
@@ -32,7 +32,7 @@ export function watchBeside(
 			complain(
 				oracle,
 				"suspects leave apart",
-				`${id} (suspect: ${isSuspect}) leaves beside ${other}, ${atMs - theirs.atMs} ms after it`,
+				`${id} (suspect: ${suspectOf !== undefined}) leaves beside ${other}, ${atMs - theirs.atMs} ms after it`,
 			);
 	}
 }

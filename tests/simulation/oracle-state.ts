@@ -52,8 +52,8 @@ export interface Permit {
 	readonly startedAtMs: number;
 	readonly suppressed: boolean;
 	readonly consent: boolean | undefined;
-	/** It is to leave apart: so said its lane entry. */
-	readonly isSuspect: boolean;
+	/** The batch that was started, if it is to leave apart: so said its lane entry. */
+	readonly suspectOf: string | undefined;
 }
 
 interface Departure {

@@ -44,7 +44,7 @@ export function watchStatement(
 					startedAtMs: nowMs,
 					suppressed: true,
 					consent: undefined,
-					isSuspect: oracle.entries.get(messageId)?.apart === true,
+					suspectOf: oracle.entries.get(messageId)?.apart === true ? batchId : undefined,
 				});
 		oracle.starting.set(session, permits);
 	}
@@ -90,7 +90,7 @@ function watchStarted(oracle: OracleState, session: Session, batch: BatchRow): v
 		const name = addressKey(tenantId, environment, addressIndex);
 		const suppressed = oracle.accepting.get(session)?.get(name) ?? true;
 		// Consent is never read here: what needs it does not leave this way.
-		const permit = { owner, startedAtMs, suppressed, consent: undefined, isSuspect: false };
+		const permit = { owner, startedAtMs, suppressed, consent: undefined, suspectOf: undefined };
 		oracle.permits.set(`${id}/${owner.name}`, permit);
 	}
 }
@@ -217,7 +217,7 @@ export function watchLeaving(
 		oracle.permits.delete(`${id}/${owner.name}`);
 		watchRules(oracle, message, permit);
 		watchRepeat(oracle, message);
-		watchBeside(oracle, owner, id, permit.isSuspect, beside, atMs);
+		watchBeside(oracle, owner, id, permit.suspectOf, beside, atMs);
 		watchCode(oracle, id, atMs);
 		if (oracle.isCrowd) watchTurn(oracle, message);
 	}
