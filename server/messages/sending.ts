@@ -18,6 +18,7 @@ import type { Database } from "#platform/db.ts";
 import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import type { Metrics } from "#platform/metrics.ts";
+import { UncleanStop } from "#platform/unclean-stop.ts";
 import type { Vault } from "#vault/index.ts";
 import { createSuspects, type Suspects } from "./apart.ts";
 import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
@@ -75,9 +76,6 @@ export interface Sending {
 	 */
 	stop(graceMs: number): Promise<void>;
 }
-
-/** Something is left for the next start; the message is a sentence for the operator. */
-export class UncleanStop extends Error {}
 
 interface Inner extends SendingParts {
 	readonly owner: string;

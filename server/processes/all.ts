@@ -1,5 +1,10 @@
 /** The default process: every role in one. */
-import { startPlatform } from "./platform.ts";
+import { begin } from "./begin.ts";
 import { run } from "./run.ts";
 
-await run((config) => startPlatform(config, "all"));
+await run(async (config) => {
+	const begun = begin(config, "all");
+	// Loaded now, while the database comes up.
+	const { startPlatform } = await import("./platform.ts");
+	return startPlatform(config, begun);
+});

@@ -6,7 +6,7 @@ import { createAuthenticator } from "#access/index.ts";
 import { startReindexing } from "#contacts/index.ts";
 import { startAccepting } from "#messages/index.ts";
 import { systemClock } from "#platform/clock.ts";
-import { type Config, ConfigError } from "#platform/config.ts";
+import type { Config } from "#platform/config.ts";
 import type { Database } from "#platform/db.ts";
 import { createEgress } from "#platform/egress.ts";
 import { listenHttp } from "#platform/http-listen.ts";
@@ -14,11 +14,11 @@ import { createHttp } from "#platform/http-server.ts";
 import { openApiOf } from "#platform/http-openapi.ts";
 import { createOnce } from "#platform/idempotency.ts";
 import { createIds, systemRandom } from "#platform/ids.ts";
-import { takeInstanceLock } from "#platform/instance-lock.ts";
 import { createLog, tell } from "#platform/log.ts";
 import { createMetrics, startMetrics } from "#platform/metrics.ts";
 import { createVault } from "#vault/index.ts";
-import { openDatabases } from "./database.ts";
+import { type Begun, begin } from "./begin.ts";
+import type { Databases } from "./database.ts";
 import { seedDevelopment, writeDevelopmentFile } from "./development.ts";
 import { answerSeals } from "./kept-answers.ts";
 import { openKeyWork } from "./keys.ts";
@@ -26,8 +26,8 @@ import { openLedger } from "./ledger.ts";
 import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
-import { type OnStop, stopAll } from "./stop.ts";
-import { type SendingThread, startSendingThread } from "./thread.ts";
+import type { OnStop } from "./stop.ts";
+import type { SendingThread } from "./thread.ts";
 
 export interface Platform {
 	readonly baseUrl: string;
@@ -36,39 +36,22 @@ export interface Platform {
 	stop(): Promise<void>;
 }
 
-/**
- * `all`: both halves in one process, the one that sends on a thread of its own. `api`: accepts only; workers send
- * (worker.ts), over a database of the operator's own.
- */
-export type Role = "all" | "api";
-
-export async function startPlatform(config: Config, role: Role = "all"): Promise<Platform> {
-	const onStop: OnStop = [];
-	const stop = (): Promise<void> => stopAll(onStop);
+/** `begun`: `begin(config, …)` unless told. */
+export async function startPlatform(
+	config: Config,
+	begun = begin(config, "all"),
+): Promise<Platform> {
 	try {
-		return await start(config, role, onStop, stop);
+		return await start(config, begun);
 	} catch (error) {
-		await stop();
+		await begun.stop();
 		throw error;
 	}
 }
 
-async function start(
-	config: Config,
-	role: Role,
-	onStop: OnStop,
-	stop: () => Promise<void>,
-): Promise<Platform> {
-	const startedAt = systemClock.elapsed();
-	if (role === "api" && config.databaseUrl === undefined)
-		throw new ConfigError(
-			"An API process needs DATABASE_URL: workers must reach the database too. `npm start` has both in one process.",
-		);
-	const lock = takeInstanceLock(config.dataDir);
-	onStop.push(() => lock.release());
-	const thread = role === "all" ? startSendingThread(config) : undefined;
-	onStop.push(() => thread?.stop());
-	const core = await openCore(config, onStop);
+async function start(config: Config, begun: Begun): Promise<Platform> {
+	const { thread, onStop, stop } = begun;
+	const core = await openCore(config, await begun.databases, onStop);
 	const { log, clock, databases } = core;
 	const keys =
 		config.mode === "development"
@@ -83,7 +66,7 @@ async function start(
 		announce(config, writeDevelopmentFile(config.dataDir, keys, places), serving);
 	} else tell(`Waxwing serves ${serving.baseUrl}; metrics at ${serving.metricsUrl}.`);
 	await core.started();
-	const ms = Math.round(clock.elapsed() - startedAt);
+	const ms = Math.round(clock.elapsed() - begun.atMs);
 	log.info({ event: "platform.started", ms, migrated: databases.migrated }, "started");
 	const never = new Promise<string>(() => undefined);
 	const failed = Promise.race([databases.ended.then(databaseEnded), thread?.ended ?? never]);
@@ -94,15 +77,13 @@ function databaseEnded(why: string): string {
 	return `${why}\nThe database has ended by itself.`;
 }
 
-/** What everything else stands on: the lock, the database, the vault, access. */
-async function openCore(config: Config, onStop: OnStop) {
+/** What everything else stands on: the database, the vault, access. */
+async function openCore(config: Config, databases: Databases, onStop: OnStop) {
 	const log = createLog(config.logLevel);
 	const clock = systemClock;
 	const random = systemRandom();
 	const ids = createIds(clock, random);
 	const metrics = createMetrics({ process: true });
-	const databases = await openDatabases(config, random);
-	onStop.push(() => databases.stop());
 	const { app: db, keys } = databases;
 	onStop.push(() => keys.close());
 	if (keys.warning !== undefined && config.mode === "production") tell(`Warning: ${keys.warning}`);

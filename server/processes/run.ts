@@ -2,12 +2,12 @@
  * Runs a process from start to end: starts it, says in plain words why it could not, and on SIGINT or SIGTERM drains:
  * no new work, what is in flight settled, exit 0.
  */
-import { UncleanStop } from "#messages/index.ts";
 import { type Config, ConfigError, readConfig } from "#platform/config.ts";
 import { EmbeddedPostgresError } from "#platform/embedded-postgres.ts";
 import { InstanceLockError } from "#platform/instance-lock.ts";
 import { tell } from "#platform/log.ts";
 import { MigrationError } from "#platform/migrate.ts";
+import { UncleanStop } from "#platform/unclean-stop.ts";
 import { KeyProviderError, RestoreError, RootKeyError, VaultError } from "#vault/index.ts";
 
 /** What runs. */

@@ -1,7 +1,7 @@
 /** The thread of the half that sends: opens it when told to, and passes on what the halves have to say. */
 import { parentPort, workerData } from "node:worker_threads";
-import { UncleanStop } from "#messages/index.ts";
 import { ConfigError } from "#platform/config.ts";
+import { UncleanStop } from "#platform/unclean-stop.ts";
 import { openSendingHalf, type SendingHalf } from "./sending.ts";
 import { type Order, type Report, unpackConfig } from "./thread.ts";
 

@@ -3,9 +3,10 @@
  * the database comes up; told to open when it is there. If it ends by itself, the process cannot go on.
  */
 import { Worker } from "node:worker_threads";
-import { type RouteEntry, type ToAccepting, type ToSending, UncleanStop } from "#messages/index.ts";
+import type { RouteEntry, ToAccepting, ToSending } from "#messages/index.ts";
 import { type Config, ConfigError, type KeySettings } from "#platform/config.ts";
 import { Secret } from "#platform/hidden.ts";
+import { UncleanStop } from "#platform/unclean-stop.ts";
 import type { Place } from "./database.ts";
 
 /** To the thread. */
