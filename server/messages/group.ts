@@ -14,7 +14,7 @@ const groupMax = 1_000;
 /** Commits under way at once, of either kind: the database works on one while the next is prepared. */
 const commitsMax = 2;
 /** How long requests that keep coming are gathered for a commit, milliseconds. */
-const gatherMs = { urgent: 2, ordinary: 6 } as const;
+const gatherMs = { urgent: 2, ordinary: 3 } as const;
 /**
  * Two commits go on at once when one of them has this many messages. Few beside few wait for its end, and gather: much of
  * what a single send costs is its share of a commit. Few beside many do not wait, nor do codes.
