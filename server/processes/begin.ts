@@ -41,8 +41,9 @@ export function begin(config: Config, role: Role): Begun {
 		onStop.push(() => opened.stop());
 		return opened;
 	});
+	// Whoever waits for them is told; while the other modules are loaded nobody waits yet.
+	databases.catch(() => undefined);
 	const stop = async (): Promise<void> => {
-		// What cannot be opened has told whoever waits for it.
 		await databases.catch(() => undefined);
 		await stopAll(onStop);
 	};
