@@ -15,8 +15,13 @@ export function writeDurably(path: string, text: string): void {
 	} finally {
 		closeSync(file);
 	}
-	renameSync(draft, path);
-	const directory = openSync(dirname(path), "r");
+	renameDurably(draft, path);
+}
+
+/** When this returns, the name is on the disk; what it names was synced before. */
+export function renameDurably(from: string, to: string): void {
+	renameSync(from, to);
+	const directory = openSync(dirname(to), "r");
 	try {
 		fsyncSync(directory);
 	} finally {

@@ -10,6 +10,7 @@ import {
 	chownSync,
 	existsSync,
 	mkdirSync,
+	readdirSync,
 	readFileSync,
 	rmSync,
 	statSync,
@@ -20,8 +21,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { systemClock } from "./clock.ts";
-import { writeDurably } from "./durable-file.ts";
+import { renameDurably, writeDurably } from "./durable-file.ts";
+import { type As, chooseUser, commandAs, EmbeddedPostgresError } from "./embedded-user.ts";
 import type { Random } from "./ids.ts";
+
+export { EmbeddedPostgresError };
 
 const run = promisify(execFile);
 
@@ -41,14 +45,20 @@ export interface EmbeddedOptions {
 	readonly noFsync?: boolean;
 	/** Bytes of shared buffers, as PostgreSQL writes them. */
 	readonly sharedBuffers?: string;
+	/** Called once a process of PostgreSQL's own is at work: initdb, or the server. */
+	readonly onAtWork?: () => void;
 }
-
-export class EmbeddedPostgresError extends Error {}
 
 /** Longest path of a Unix socket, less the name that PostgreSQL gives it. */
 const socketPathMax = 107 - "/.s.PGSQL.5432.lock".length;
 const startTimeoutMs = 60_000;
 const stopTimeoutMs = 30_000;
+const makingPrefix = "postgres.making-";
+
+/** Whether a cluster was made there. */
+export function hasCluster(dataDir: string): boolean {
+	return existsSync(join(dataDir, "postgres", "PG_VERSION"));
+}
 
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
 	const cluster = join(options.dataDir, "postgres");
@@ -57,9 +67,14 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 	const socketDir = makeDirectories(options.dataDir, as);
 	const password = readPassword(options);
 	await stopOrphan(cluster);
-	if (!existsSync(join(cluster, "PG_VERSION")))
-		await initialise(cluster, binaries, as, password, socketDir);
+	clearMaking(options.dataDir);
+	if (!hasCluster(options.dataDir)) {
+		const made = initialise(cluster, binaries, as, password, options);
+		options.onAtWork?.();
+		await made;
+	}
 	const child = launch(cluster, binaries, as, socketDir, options);
+	options.onAtWork?.();
 	const ended = watch(child);
 	await Promise.race([
 		untilReady(cluster, child),
@@ -68,14 +83,6 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 		}),
 	]);
 	return { host: socketDir, user: "waxwing_root", password, ended, stop: () => stop(child) };
-}
-
-/** The user a root start hands PostgreSQL to, and whether it needs help to reach its own files. */
-interface As {
-	readonly uid: number;
-	readonly gid: number;
-	/** A capability for `setpriv`, when the clone or the data lies where only root may enter. */
-	readonly capability: string | undefined;
 }
 
 function findBinaries(): string {
@@ -91,60 +98,6 @@ function findBinaries(): string {
 			{ cause },
 		);
 	}
-}
-
-function chooseUser(dataDir: string, binaries: string): As | undefined {
-	if (process.getuid?.() !== 0) return undefined;
-	const users = new Map(
-		readFileSync("/etc/passwd", "utf8")
-			.split("\n")
-			.map((line) => {
-				const [name = "", , uid, gid] = line.split(":");
-				return [name, { uid: Number(uid), gid: Number(gid) }] as const;
-			}),
-	);
-	const user = users.get("postgres") ?? users.get("nobody");
-	if (user === undefined)
-		throw new EmbeddedPostgresError(
-			"PostgreSQL will not run as root, and there is neither a user postgres nor nobody. Start as an ordinary user, or set DATABASE_URL.",
-		);
-	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
-	const reachable = [dataDir, binaries].every((path) => mayEnter(path, user));
-	return { ...user, capability: reachable ? undefined : searchCapability() };
-}
-
-/** Whether every directory on the way lets `user` pass. */
-function mayEnter(path: string, user: { uid: number; gid: number }): boolean {
-	for (let at = path; ; at = dirname(at)) {
-		const { uid, gid, mode } = statSync(at);
-		const bit = uid === user.uid ? 0o100 : gid === user.gid ? 0o010 : 0o001;
-		if ((mode & bit) === 0) return false;
-		if (at === dirname(at)) return true;
-	}
-}
-
-/**
- * In a place only root may enter (its home), PostgreSQL keeps its own user and gets the one capability to
- * pass directories; only root could give it. Containers often lack the narrow one but have the wider.
- */
-function searchCapability(): string {
-	const bounding = BigInt(
-		`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`,
-	);
-	const capability =
-		(bounding & (1n << 2n)) !== 0n
-			? "dac_read_search"
-			: (bounding & (1n << 1n)) !== 0n
-				? "dac_override"
-				: undefined;
-	if (
-		capability === undefined ||
-		!["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path))
-	)
-		throw new EmbeddedPostgresError(
-			"PostgreSQL will not run as root, and its own user may not enter this directory. Move the clone and WAXWING_DATA_DIR to a place that others may enter (such as /opt), start as an ordinary user, or set DATABASE_URL.",
-		);
-	return capability;
 }
 
 function makeDirectories(dataDir: string, as: As | undefined): string {
@@ -215,24 +168,35 @@ function readPidFile(cluster: string): string[] {
 	}
 }
 
+/** What starts that were cut off have left. */
+function clearMaking(dataDir: string): void {
+	for (const name of readdirSync(dataDir))
+		if (name.startsWith(makingPrefix))
+			rmSync(join(dataDir, name), { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Made under another name, so that what a start that was cut off has left is not taken for a cluster. */
 async function initialise(
 	cluster: string,
 	binaries: string,
 	as: As | undefined,
 	password: string,
-	socketDir: string,
+	{ dataDir, random }: EmbeddedOptions,
 ): Promise<void> {
-	// A cluster without PG_VERSION is the rest of an initdb that was cut off: nothing was ever in it.
-	rmSync(cluster, { recursive: true, force: true });
-	mkdirSync(cluster, { mode: 0o700 });
-	const file = join(socketDir, "password");
+	for (const name of readdirSync(dataDir))
+		if (name.startsWith(makingPrefix))
+			rmSync(join(dataDir, name), { recursive: true, force: true });
+	// Its own name each time: an initdb that outlived such a start still works in its own.
+	const making = join(dataDir, `${makingPrefix}${random.bytes(6).toString("hex")}`);
+	mkdirSync(making, { mode: 0o700 });
+	const file = `${making}.password`;
 	writeFileSync(file, password, { mode: 0o600 });
-	if (as !== undefined) for (const path of [cluster, file]) chownSync(path, as.uid, as.gid);
+	if (as !== undefined) for (const path of [making, file]) chownSync(path, as.uid, as.gid);
 	const [command, args, options] = commandAs(
 		join(binaries, "initdb"),
 		[
 			"-D",
-			cluster,
+			making,
 			"-U",
 			"waxwing_root",
 			"-A",
@@ -248,9 +212,12 @@ async function initialise(
 		as,
 	);
 	try {
-		await run(command, args, { ...options, cwd: cluster, timeout: startTimeoutMs });
+		await run(command, args, { ...options, cwd: making, timeout: startTimeoutMs });
+		// Of a cluster without PG_VERSION nothing was ever used.
+		rmSync(cluster, { recursive: true, force: true });
+		renameDurably(making, cluster);
 	} catch (cause) {
-		rmSync(join(cluster, "PG_VERSION"), { force: true });
+		rmSync(making, { recursive: true, force: true });
 		throw new EmbeddedPostgresError(
 			`PostgreSQL could not make its data directory: ${(cause as { stderr?: string }).stderr?.trim() ?? String(cause)}`,
 			{ cause },
@@ -258,33 +225,6 @@ async function initialise(
 	} finally {
 		rmSync(file, { force: true });
 	}
-}
-
-/** The command as the right user; its environment is empty, so no secret of ours is inherited. */
-function commandAs(
-	program: string,
-	args: readonly string[],
-	as: As | undefined,
-): [string, string[], { uid?: number; gid?: number; env: Record<string, string> }] {
-	const env = { PATH: "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
-	if (as === undefined) return [program, [...args], { env }];
-	if (as.capability === undefined) return [program, [...args], { uid: as.uid, gid: as.gid, env }];
-	const cap = `+${as.capability}`;
-	return [
-		"setpriv",
-		[
-			`--reuid=${as.uid}`,
-			`--regid=${as.gid}`,
-			"--clear-groups",
-			// PostgreSQL asks access(2) about its files, which forgets capabilities across a change of user.
-			"--securebits=+no_setuid_fixup",
-			`--inh-caps=${cap}`,
-			`--ambient-caps=${cap}`,
-			program,
-			...args,
-		],
-		{ env },
-	];
 }
 
 /** Settings: durability as PostgreSQL's defaults have it; no statement, value or row in its log. */

@@ -1,9 +1,10 @@
 /**
- * What of a start takes long by itself: the thread that sends loads its modules, and a new database is made, in a
- * process of its own. Begun first and with few modules, so that both go on while the others are loaded.
+ * What of a start takes long by itself: the database is made or started, by processes of its own, and the thread that
+ * sends loads its modules. Begun first and with few modules, so that both go on while the others are loaded.
  */
 import { systemClock } from "#platform/clock.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
+import { hasCluster } from "#platform/embedded-postgres.ts";
 import { systemRandom } from "#platform/ids.ts";
 import { takeInstanceLock } from "#platform/instance-lock.ts";
 import { type Databases, openDatabases } from "./database.ts";
@@ -19,8 +20,17 @@ export type Role = "all" | "api";
 export interface Begun {
 	/** `systemClock.elapsed()` of then. */
 	readonly atMs: number;
-	readonly thread: SendingThread | undefined;
+	/**
+	 * The thread that sends, in the role `all`; the first call starts it, at once unless a new database is made: then it would
+	 * take the core that initdb works on, and everything waits for initdb.
+	 */
+	readonly thread: () => SendingThread | undefined;
 	readonly databases: Promise<Databases>;
+	/**
+	 * Resolves once the database is made or started by a process of its own, or nothing is to be waited for. Loading modules
+	 * holds up this one's steps until then.
+	 */
+	readonly atWork: Promise<void>;
 	/** What is to be taken apart, the last first; the databases are on it once they are open. */
 	readonly onStop: OnStop;
 	stop(): Promise<void>;
@@ -35,17 +45,21 @@ export function begin(config: Config, role: Role): Begun {
 	const onStop: OnStop = [];
 	const lock = takeInstanceLock(config.dataDir);
 	onStop.push(() => lock.release());
-	const thread = role === "all" ? startSendingThread(config) : undefined;
-	onStop.push(() => thread?.stop());
-	const databases = openDatabases(config, systemRandom()).then((opened) => {
+	let started: SendingThread | undefined;
+	const thread = (): SendingThread | undefined =>
+		role === "all" ? (started ??= startSendingThread(config)) : undefined;
+	onStop.push(() => started?.stop());
+	if (config.databaseUrl !== undefined || hasCluster(config.dataDir)) thread();
+	const { promise: atWork, resolve: onAtWork } = Promise.withResolvers<void>();
+	const databases = openDatabases(config, systemRandom(), onAtWork).then((opened) => {
 		onStop.push(() => opened.stop());
 		return opened;
 	});
 	// Whoever waits for them is told; while the other modules are loaded nobody waits yet.
-	databases.catch(() => undefined);
+	databases.finally(onAtWork).catch(() => undefined);
 	const stop = async (): Promise<void> => {
 		await databases.catch(() => undefined);
 		await stopAll(onStop);
 	};
-	return { atMs, thread, databases, onStop, stop };
+	return { atMs, thread, databases, atWork, onStop, stop };
 }

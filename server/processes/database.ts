@@ -2,8 +2,6 @@
  * Brings the database up: starts the embedded server or reaches the one of DATABASE_URL, migrates it, gives
  * this installation its two logins, and opens the pools. The superuser's connection is closed before we serve.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { systemClock } from "#platform/clock.ts";
 import { type Config, ConfigError } from "#platform/config.ts";
 import {
@@ -12,8 +10,13 @@ import {
 	type Database,
 	type DatabaseOptions,
 	openDatabase,
+	sqlState,
 } from "#platform/db.ts";
-import { startEmbeddedPostgres } from "#platform/embedded-postgres.ts";
+import {
+	type EmbeddedPostgres,
+	hasCluster,
+	startEmbeddedPostgres,
+} from "#platform/embedded-postgres.ts";
 import type { Random } from "#platform/ids.ts";
 import {
 	demandMigrated,
@@ -51,40 +54,32 @@ export interface Place {
 const connections = { app: 12, worker: 12, signer: 2 } as const;
 type Role = keyof typeof connections;
 
-export async function openDatabases(config: Config, random: Random): Promise<Databases> {
+/** `onAtWork`: called once an embedded server, or what makes its files, is at work in a process of its own. */
+export async function openDatabases(
+	config: Config,
+	random: Random,
+	onAtWork?: () => void,
+): Promise<Databases> {
 	return config.databaseUrl === undefined
-		? openEmbedded(config, random)
+		? openEmbedded(config, random, onAtWork)
 		: openExternal(config, config.databaseUrl.reveal(), random);
 }
 
-async function openEmbedded(config: Config, random: Random): Promise<Databases> {
-	const mayCreate = !existsSync(join(config.dataDir, "postgres", "PG_VERSION"));
-	const keys = await openConfiguredKeys(config, random, mayCreate);
+async function openEmbedded(
+	config: Config,
+	random: Random,
+	onAtWork: (() => void) | undefined,
+): Promise<Databases> {
+	const keys = await openConfiguredKeys(config, random, !hasCluster(config.dataDir));
 	const server = await startEmbeddedPostgres({
 		dataDir: config.dataDir,
 		random,
 		noFsync: config.noFsync,
+		...(onAtWork === undefined ? {} : { onAtWork }),
 	});
 	try {
-		const { host, user, password } = server;
-		const root = await connectAdmin({
-			host,
-			user,
-			password,
-			database: "postgres",
-			applicationName: "waxwing-migrate",
-		});
-		const found = await root.run("select 1 from pg_database where datname = 'waxwing'");
-		if (found.length === 0) await root.run("create database waxwing");
-		await root.close();
-		const admin = await connectAdmin({
-			host,
-			user,
-			password,
-			database: "waxwing",
-			applicationName: "waxwing-migrate",
-		});
-		const place = { host, port: 5432, database: "waxwing" };
+		const admin = await connectOwn(server);
+		const place = { host: server.host, port: 5432, database: "waxwing" };
 		const migrated = await prepare(admin, place, keys.platformKey);
 		const pools = openPools(place, keys.platformKey);
 		return {
@@ -103,6 +98,28 @@ async function openEmbedded(config: Config, random: Random): Promise<Databases> 
 		await server.stop();
 		throw error;
 	}
+}
+
+/**
+ * Of a new cluster the database that initdb makes for its users becomes ours: renaming it takes no time, while another
+ * would be three hundred files copied.
+ */
+async function connectOwn({ host, user, password }: EmbeddedPostgres): Promise<Admin> {
+	const connect = (database: string): Promise<Admin> =>
+		connectAdmin({ host, user, password, database, applicationName: "waxwing-migrate" });
+	try {
+		return await connect("waxwing");
+	} catch (error) {
+		if (sqlState(error) !== "3D000") throw error;
+	}
+	const other = await connect("template1");
+	try {
+		await other.run("comment on database postgres is null");
+		await other.run("alter database postgres rename to waxwing");
+	} finally {
+		await other.close();
+	}
+	return connect("waxwing");
 }
 
 async function openExternal(config: Config, url: string, random: Random): Promise<Databases> {

@@ -50,7 +50,8 @@ export async function startPlatform(
 }
 
 async function start(config: Config, begun: Begun): Promise<Platform> {
-	const { thread, onStop, stop } = begun;
+	const { onStop, stop } = begun;
+	const thread = begun.thread();
 	const core = await openCore(config, await begun.databases, onStop);
 	const { log, clock, databases } = core;
 	const keys =

@@ -166,7 +166,7 @@ async function change(dataDir: string, statement: string): Promise<void> {
 		host: socketDirOf(dataDir),
 		user: "waxwing_root",
 		password: readFileSync(join(dataDir, "postgres.password"), "utf8").trim(),
-		database: "postgres",
+		database: "waxwing",
 		applicationName: "faults",
 	});
 	await admin.run("checkpoint");
