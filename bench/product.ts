@@ -135,7 +135,12 @@ function startChild(role: "all" | "api" | "worker", options: ProductOptions): Ch
 		smscPort === undefined
 			? {}
 			: { WAXWING_DEV_SMSC: `smpp://bench:bench@127.0.0.1:${smscPort}?window=${window}&tps=0` };
-	const args = ["--max-semi-space-size=64", ...nodeArgs, join(mains, `${role}.ts`)];
+	const args = [
+		"--max-semi-space-size=64",
+		"--heap-growing-percent=200",
+		...nodeArgs,
+		join(mains, `${role}.ts`),
+	];
 	const child = spawn(process.execPath, args, {
 		stdio: ["ignore", "pipe", "pipe"],
 		env: {
