@@ -2,8 +2,8 @@
  * `npm run bench -- priority [--waiting N] [--seconds N] [--note TEXT]`: one-time codes beside a heap. A tenant has N
  * promotional messages (1,000,000 unless told) waiting on a route; while they leave as fast as the carrier takes
  * them, class authentication comes at 100 a second on the same route, and another tenant sends 1,000
- * promotional ones. Prints how long the codes take to their submit_sm, from their request and from its answer, and how
- * long the small tenant took against its fair share.
+ * promotional ones. Prints how long the codes take to their submit_sm, from their request and from its answer, also with
+ * nothing beside them, which is what the machine allows; and how long the small tenant took against its fair share.
  */
 import { parseArgs } from "node:util";
 import { describeMachine, print, record } from "./journal.ts";
@@ -25,6 +25,8 @@ const { values } = parseArgs({
 const waiting = Number(values.waiting);
 const seconds = Number(values.seconds);
 const codesPerSecond = 100;
+const warmSeconds = 5;
+const aloneSeconds = 15;
 const smallTenant = 1_000;
 /** The heap's numbers lie beyond those that the sink tells apart: it counts them in a lump, as duplicates. */
 const heapFrom = 10_000_000;
@@ -37,6 +39,12 @@ const other = { ...dev, apiKey: dev.otherTenant.apiKey };
 try {
 	const meter = await openMeter(dataDir);
 	const machine = await describeMachine(meter);
+	await ask(hands.sink, { reset: 10 ** 6, receipts: true });
+	await sendCodes(hands, product, warmSeconds);
+	await ask(hands.sink, { reset: 10 ** 6, receipts: true });
+	const alone = await sendCodes(hands, product, aloneSeconds);
+	print(`authentication at ${codesPerSecond}/s alone, request → submit_sm: ${showWaits(alone)}`);
+	print(`the same from the answer, accepted → submit_sm: ${showWaits(alone.sinceAnswer)}`);
 	// The carrier is away: what is accepted waits in the table.
 	await ask(hands.sink, { listen: false });
 	const consentedAt = new Date().toISOString();
@@ -45,7 +53,7 @@ try {
 	await ask(hands.sink, { reset: 10 ** 6, receipts: true });
 	await ask(hands.sink, { listen: true });
 	while ((await ask<SinkReport>(hands.sink, {})).duplicates < 1_000) await pause(20);
-	const codes = await sendCodes(hands, product);
+	const codes = await sendCodes(hands, product, seconds);
 	const small = await sendSmall(hands, other, promotion("WXOTHR", consentedAt));
 	await meter.close();
 	print(
@@ -60,6 +68,7 @@ try {
 		machine,
 		waiting,
 		filledPerSecond: filled,
+		alone,
 		codes,
 		small,
 	});
@@ -99,7 +108,7 @@ async function fill(on: Hands, { dev: place }: Product, body: object): Promise<n
 	return report.accepted / ((report.endedMs - report.startedMs) / 1_000);
 }
 
-async function sendCodes(on: Hands, { dev: place }: Product) {
+async function sendCodes(on: Hands, { dev: place }: Product, forSeconds: number) {
 	const before = await ask<SinkReport>(on.sink, {});
 	const beganMs = monotonicMs();
 	const body = { ...place.samples.authentication };
@@ -108,7 +117,7 @@ async function sendCodes(on: Hands, { dev: place }: Product) {
 		order(place, body, {
 			connections: 16,
 			perSecond: codesPerSecond,
-			messagesMax: codesPerSecond * seconds,
+			messagesMax: codesPerSecond * forSeconds,
 		}),
 	);
 	const after = await ask<SinkReport>(on.sink, { report: true });

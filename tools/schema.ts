@@ -101,7 +101,8 @@ async function linesOf(admin: Admin, query: string, oid: number): Promise<string
 }
 
 const columnsQuery = `
-	select format('%I %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+	select format('%I %s%s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+		case when a.attstorage = 'e' then ' storage external' else '' end,
 		case when a.attnotnull then ' not null' else '' end,
 		coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')) as line
 	from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
