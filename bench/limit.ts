@@ -14,6 +14,7 @@ import { cpuSecondsOf, type Meter, openMeter } from "./meter.ts";
 import { makeDataDir, pause, removeDataDir, startProduct } from "./product.ts";
 import { productRequest, promotion } from "./requests.ts";
 import { ask, startHands } from "./run.ts";
+import { monotonicMs } from "./sink.ts";
 
 const { values } = parseArgs({
 	allowPositionals: true,
@@ -25,6 +26,7 @@ const { values } = parseArgs({
 });
 const messages = Number(values.messages);
 const rounds = Number(values.rounds);
+const choresMs = 120_000;
 
 /** What one side of one round took. */
 interface Cost {
@@ -133,8 +135,13 @@ async function measureRound(meter: Meter, body: object, first: number): Promise<
 	}
 }
 
-/** `work` gives the seconds it took; the rest is read before and after. */
+/**
+ * `work` gives the seconds it took; the rest is read before and after. It begins when the chores that the rows before have
+ * left are done: of rows loaded by COPY, too, events are told and hashes enter the ledger, and tables are analysed.
+ */
 async function costOf(meter: Meter, work: () => Promise<number>): Promise<Cost> {
+	for (const untilMs = monotonicMs() + choresMs; (await meter.chores()) > 0; await pause(50))
+		if (monotonicMs() > untilMs) throw new Error("the chores of the rows before do not end");
 	const before = { wal: await meter.walBytes(), cpu: cpuSecondsOf(child.pid ?? 0) };
 	const seconds = await work();
 	const after = { cpu: cpuSecondsOf(child.pid ?? 0), wal: await meter.walBytes() };

@@ -12,6 +12,8 @@ export interface Meter {
 	waiting(): Promise<number>;
 	/** Batches of events not yet handed to webhooks. */
 	outbox(): Promise<number>;
+	/** What is done beside the message path: events not yet told, hashes not yet in the ledger, tables being vacuumed. */
+	chores(): Promise<number>;
 	walBytes(): Promise<number>;
 	/** Transactions committed since the statistics began; up to a second behind. */
 	commits(): Promise<number>;
@@ -44,6 +46,13 @@ export async function openMeter(dataDir: string): Promise<Meter> {
 			Number(await one("select count(*) from message_states where status = 40")),
 		waiting: async () => Number(await one("select count(*) from lane_entries")),
 		outbox: async () => Number(await one("select count(*) from outbox")),
+		chores: async () =>
+			Number(
+				await one(
+					`select (select count(*) from outbox) + (select count(*) from message_digests where entry_id is null)
+						+ (select count(*) from pg_stat_activity where backend_type = 'autovacuum worker')`,
+				),
+			),
 		walBytes: async () => Number(await one("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")),
 		commits: async () =>
 			Number(await one("select xact_commit from pg_stat_database where datname = 'waxwing'")),
