@@ -131,6 +131,16 @@ export function createHttp(parts: HttpParts): FastifyInstance {
 	return app;
 }
 
+/** Requests are checked by their declarations (http-plan.ts). Fastify's own compilers would be loaded, and never used. */
+const noCompilers = {
+	buildValidator: () => withoutSchemas,
+	buildSerializer: () => withoutSchemas,
+};
+
+function withoutSchemas(): never {
+	throw new Error("a route of Fastify's own has a schema: declare it as a Route");
+}
+
 function fastify(parts: HttpParts, docsUrl: string): FastifyInstance {
 	const limits = { ...limitsDefault, ...parts.limits };
 	const nextId = requestIds(parts.ids);
@@ -146,6 +156,7 @@ function fastify(parts: HttpParts, docsUrl: string): FastifyInstance {
 			connectionsCheckingInterval: Math.min(5_000, limits.headersMs),
 		},
 		return503OnClosing: false,
+		schemaController: { compilersFactory: noCompilers },
 		routerOptions: { maxParamLength: 200 },
 		frameworkErrors: (error, request, reply) => {
 			const answer = errorAnswer(asFault(error), request.id, docsUrl);
