@@ -65,6 +65,28 @@ test("what is signed is on disk before the signature is in the database", async 
 	assert.deepEqual(await world.inspect(), []);
 });
 
+test("a checkpoint that a signer persisted and did not give away is given by the next, also when the log has grown since", async () => {
+	const world = await ledgerWorld();
+	await world.grow(3);
+	await world.record();
+	await world.place();
+	await world.admin.run("revoke insert on ledger_checkpoints from waxwing_signer");
+	await assert.rejects(world.openSigner().sign(), /permission denied/);
+	await world.admin.run("grant insert on ledger_checkpoints to waxwing_signer");
+	await world.record();
+	await world.place();
+	await world.openSigner().sign();
+	const stored = await world.admin.run<{ size: string }>(
+		"select size from ledger_checkpoints where tenant_id = $1 and size > 3 order by size",
+		[world.tenantId],
+	);
+	assert.deepEqual(
+		stored.map(({ size }) => Number(size)),
+		[4, 5],
+	);
+	assert.deepEqual(await world.inspect(), []);
+});
+
 test("a database that is behind what was signed is not signed, and goes on only as an open fork", async () => {
 	const world = await ledgerWorld();
 	await world.grow(6, 2);

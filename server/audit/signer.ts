@@ -50,7 +50,7 @@ const entriesMax = 1_000;
 export function createSigner(parts: SignerParts): Signer {
 	const { db, name, statePath } = parts;
 	let state = readState(statePath);
-	const releases = createReleases(parts);
+	const releases = createReleases(parts, state);
 	/** Grew, and not yet signed to the end. */
 	const behind = new Map<string, ChangedLog>();
 	let seenTurn = 0;
@@ -95,7 +95,7 @@ export function createSigner(parts: SignerParts): Signer {
 			const signed = await sign();
 			if (signed.size > 0) persist(new Map([...state, ...signed]));
 			for (const [tenantId, next] of signed) {
-				releases.waiting.set(tenantId, checkpointOf(parts.key, tenantId, next));
+				releases.owe(tenantId, next);
 				if (next.edge.size >= (behind.get(tenantId)?.size ?? 0)) behind.delete(tenantId);
 			}
 			seenTurn = changed.at(-1)?.turn ?? seenTurn;
@@ -106,13 +106,25 @@ export function createSigner(parts: SignerParts): Signer {
 }
 
 /** What has been signed and is on disk, and is not yet known to be in the database. */
-function createReleases({ db, key, clock }: SignerParts) {
-	const waiting = new Map<string, NewCheckpoint>();
+function createReleases({ db, key, clock }: SignerParts, found: SignerState) {
+	/** Logs whose last checkpoint the process before may have persisted and not given away: it is given with the next. */
+	const before = new Map(found);
+	const waiting = new Map<string, readonly NewCheckpoint[]>();
 	return {
 		waiting,
+		owe(tenantId: string, next: LogState): void {
+			const last = before.get(tenantId);
+			before.delete(tenantId);
+			// One of an earlier epoch went into the entry that forked the log; one of the same size is the same.
+			const states = last?.epoch === next.epoch && last.edge.size > 0 ? [last, next] : [next];
+			waiting.set(
+				tenantId,
+				states.map((one) => checkpointOf(key, tenantId, one)),
+			);
+		},
 		async give(): Promise<void> {
 			if (waiting.size === 0) return;
-			const given = [...waiting.values()];
+			const given = [...waiting.values()].flat();
 			const at = new Date(clock.now());
 			await db.inPlatform(async (tx) => insertCheckpoints(tx, given, key.publicKey, at));
 			waiting.clear();
