@@ -142,7 +142,8 @@ test("one-time codes leave while suspects are tried, over the only bind", async 
 		"the bind is back",
 		async () => sink.connections(),
 		(count) => count > 0,
-		30_000,
+		// One that ended again just now stays away for its longest pause.
+		90_000,
 	);
 	const waits: number[] = [];
 	for (let i = 0; i < 150; i++) {
