@@ -15,6 +15,9 @@ test("a database that does not open while the modules are loaded is told to who 
 			DATABASE_URL: "postgres://nobody@127.0.0.1:1/nothing",
 		});
 		const begun = begin(config, "api");
+		// A database of the operator's own is no reason to wait with the modules.
+		const first = await Promise.race([begun.atWork.then(() => "at work"), begun.databases]);
+		assert.equal(first, "at work");
 		// A rejection that nobody has taken up by now would end the process.
 		await new Promise((resolve) => void setTimeout(resolve, 500));
 		await assert.rejects(begun.databases);

@@ -55,6 +55,7 @@ export function begin(config: Config, role: Role): Begun {
 		onStop.push(() => opened.stop());
 		return opened;
 	});
+	if (config.databaseUrl !== undefined) onAtWork();
 	// Whoever waits for them is told; while the other modules are loaded nobody waits yet.
 	databases.finally(onAtWork).catch(() => undefined);
 	const stop = async (): Promise<void> => {
