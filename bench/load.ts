@@ -10,6 +10,8 @@ import { monotonicMs } from "./sink.ts";
 
 export interface LoadOrder {
 	readonly port: number;
+	/** Of other processes that accept: connections go to each of them in turn. */
+	readonly otherPorts?: readonly number[];
 	/** A whole HTTP request, see requests.ts; where `placeholder` stands, a count of eight digits is written. */
 	readonly request: string;
 	readonly connections: number;
@@ -82,8 +84,10 @@ export async function runLoad(order: LoadOrder): Promise<LoadReport> {
 		const waitMs = dueMs - monotonicMs();
 		if (waitMs > 0) await new Promise((resolve) => void setTimeout(resolve, waitMs));
 	};
-	const drive = async (): Promise<void> => {
-		const socket = connect(order.port, "127.0.0.1").setNoDelay(true);
+	const ports = [order.port, ...(order.otherPorts ?? [])];
+	const drive = async (_: unknown, connection: number): Promise<void> => {
+		const port = ports[connection % ports.length] as number;
+		const socket = connect(port, "127.0.0.1").setNoDelay(true);
 		await once(socket, "connect");
 		const octets = Buffer.from(template.octets);
 		for (let first = take(); first !== undefined; first = take()) {
