@@ -36,6 +36,8 @@ export interface Databases {
 	readonly signer: DatabaseOptions;
 	readonly keys: OpenKeys;
 	readonly migrated: readonly string[];
+	/** Resolves when messages of now have somewhere to go; until then none may be accepted. */
+	readonly partitioned: Promise<unknown>;
 	/** Resolves with a sentence if the embedded server ends by itself. */
 	readonly ended: Promise<string>;
 	/** The database is ours alone: nobody else works on it. */
@@ -80,13 +82,12 @@ async function openEmbedded(
 	try {
 		const admin = await connectOwn(server);
 		const place = { host: server.host, port: 5432, database: "waxwing" };
-		const migrated = await prepare(admin, place, keys.platformKey);
-		const pools = openPools(place, keys.platformKey);
+		const prepared = await prepare(admin, place, keys.platformKey);
+		const pools = openPools(place, keys.platformKey, prepared);
 		return {
 			...pools,
 			place,
 			keys,
-			migrated,
 			ended: server.ended,
 			alone: true,
 			async stop() {
@@ -125,9 +126,9 @@ async function connectOwn({ host, user, password }: EmbeddedPostgres): Promise<A
 async function openExternal(config: Config, url: string, random: Random): Promise<Databases> {
 	const { admin, place, used } = await reach(url);
 	const keys = await openConfiguredKeys(config, random, !used);
-	const migrated = await prepare(admin, place, keys.platformKey);
+	const prepared = await prepare(admin, place, keys.platformKey);
 	const ended = new Promise<string>(() => undefined);
-	return { ...openPools(place, keys.platformKey), place, keys, migrated, ended, alone: false };
+	return { ...openPools(place, keys.platformKey, prepared), place, keys, ended, alone: false };
 }
 
 /**
@@ -190,22 +191,30 @@ function placeOf(text: string, database: string): Place {
 	};
 }
 
-/** Migrates, makes the partitions and the logins; closes the superuser's connection. */
-async function prepare(admin: Admin, place: Place, platformKey: Buffer): Promise<string[]> {
+type Prepared = Pick<Databases, "migrated" | "partitioned">;
+
+/**
+ * Migrates and makes the logins. The partitions are made while others go on: of a new database they take a quarter of a
+ * migration. The superuser's connection is closed with them.
+ */
+async function prepare(admin: Admin, place: Place, platformKey: Buffer): Promise<Prepared> {
 	try {
 		const migrated = await migrate(admin, migrations());
-		await makePartitions(admin);
 		for (const role of ["app", "worker", "signer"] as const) {
 			const { user, password } = loginOf(place, role, platformKey);
 			await makeLogin(admin, user, `waxwing_${role}`, password);
 		}
-		return migrated;
-	} finally {
+		const partitioned = makePartitions(admin).finally(() => admin.close());
+		// Whoever waits for them is told.
+		partitioned.catch(() => undefined);
+		return { migrated, partitioned };
+	} catch (error) {
 		await admin.close();
+		throw error;
 	}
 }
 
-/** Messages of now have somewhere to go before the first is accepted; from then on it is a chore of who sends. */
+/** From the start on it is a chore of who sends. */
 async function makePartitions(admin: Admin): Promise<void> {
 	await admin.run("begin; set local role waxwing_owner; select wx.make_partitions(now()); commit");
 }
@@ -238,10 +247,13 @@ export function openPool(
 	return openDatabase(optionsOf(place, role, platformKey, most));
 }
 
-function openPools(place: Place, platformKey: Buffer) {
+function openPools(place: Place, platformKey: Buffer, prepared: Prepared) {
 	const app = openPool(place, "app", platformKey);
 	const worker = openPool(place, "worker", platformKey);
 	const signer = optionsOf(place, "signer", platformKey, connections.signer);
-	const stop = async (): Promise<void> => void (await Promise.all([app.close(), worker.close()]));
-	return { app, worker, signer, stop };
+	const stop = async (): Promise<void> => {
+		await prepared.partitioned.catch(() => undefined);
+		await Promise.all([app.close(), worker.close()]);
+	};
+	return { ...prepared, app, worker, signer, stop };
 }

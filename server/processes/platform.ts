@@ -27,7 +27,7 @@ import { ensureOperatorKey } from "./operator.ts";
 import { openApiInfo, routesOf } from "./routes.ts";
 import { openRoutes, sandboxAccounts } from "./sms-routes.ts";
 import type { OnStop } from "./stop.ts";
-import type { SendingThread } from "./thread.ts";
+import type { Opened, SendingThread } from "./thread.ts";
 
 export interface Platform {
 	readonly baseUrl: string;
@@ -54,12 +54,18 @@ async function start(config: Config, begun: Begun): Promise<Platform> {
 	const thread = begun.thread();
 	const core = await openCore(config, await begun.databases, onStop);
 	const { log, clock, databases } = core;
+	const { place, alone, partitioned } = databases;
+	// It opens while the other half goes on.
+	const opening = thread?.open(place, alone);
+	opening?.catch(() => undefined);
+	onStop.push(() => thread?.stop());
 	const keys =
 		config.mode === "development"
 			? await seedDevelopment({ ...core.access, dataDir: config.dataDir })
 			: undefined;
 	if (config.mode === "production") await ensureOperatorKey(core.access, config.dataDir, tell);
-	const accepting = await openAccepting(config, core, thread, onStop);
+	await partitioned;
+	const accepting = await openAccepting(config, core, thread, opening, onStop);
 	const serving = await openServing(config, core, accepting, thread, onStop);
 	if (keys !== undefined) {
 		const { smscPort } = accepting;
@@ -109,19 +115,19 @@ async function openAccepting(
 	config: Config,
 	core: Core,
 	thread: SendingThread | undefined,
+	opening: Promise<Opened> | undefined,
 	onStop: OnStop,
 ) {
 	const { databases, random } = core;
-	const { place, alone } = databases;
 	const egress = createEgress({ allow: config.egressAllow, clock: core.clock });
-	if (thread === undefined) {
+	if (thread === undefined || opening === undefined) {
 		const sandbox = { port: sandboxPortOfWorkers, accounts: sandboxAccounts(random) };
 		const routes = await openRoutes({ ...core, config, egress, sandbox });
 		const { acceptor } = startAccepting({ ...core, routes });
 		onStop.push(() => acceptor.idle());
 		return { acceptor, egress, smscPort: undefined };
 	}
-	const { owner, routes, smscPort } = await thread.open(place, alone);
+	const { owner, routes, smscPort } = await opening;
 	const { post } = thread;
 	const accepting = startAccepting({ ...core, routes, sending: { owner, post } });
 	thread.onMessage(accepting.hear);

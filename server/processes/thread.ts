@@ -37,6 +37,7 @@ export interface Opened {
 export interface SendingThread {
 	open(place: Place, alone: boolean): Promise<Opened>;
 	post(message: ToSending): void;
+	/** What came before there was a listener is given to the first. */
 	onMessage(listener: (message: ToAccepting) => void): void;
 	metrics(): Promise<string>;
 	/** Resolves with a sentence if the thread ends by itself. */
@@ -51,7 +52,8 @@ export function startSendingThread(config: Config): SendingThread {
 	const worker = new Worker(new URL("./sending-thread.ts", import.meta.url), {
 		workerData: packConfig(config),
 	});
-	let listener: (message: ToAccepting) => void = () => undefined;
+	const early: ToAccepting[] = [];
+	let listener = (message: ToAccepting): void => void early.push(message);
 	const waiting = new Map<string, (report: Report) => void>();
 	worker.on("message", (report: Report) => {
 		if (report.kind === "left" || report.kind === "lanes") return listener(report);
@@ -80,7 +82,10 @@ export function startSendingThread(config: Config): SendingThread {
 	return {
 		ended,
 		post: tell,
-		onMessage: (next) => void (listener = next),
+		onMessage(next) {
+			listener = next;
+			for (const message of early.splice(0)) next(message);
+		},
 		async open(place, alone) {
 			const report = await ask({ kind: "open", place, alone });
 			if (report.kind === "open") return report;
