@@ -129,6 +129,15 @@ test("a database that is behind what was signed is not signed, and goes on only 
 	await forked.sign();
 	await forked.scrub();
 	assert.deepEqual(forked.troubles, []);
+	// What the signer's state held of the first epoch is told by the fork's entry; it is not given away once more.
+	const stored = await world.admin.run<{ epoch: number; size: string }>(
+		"select epoch, size from ledger_checkpoints where tenant_id = $1 and (epoch > 1 or size > 4)",
+		[world.tenantId],
+	);
+	assert.deepEqual(
+		stored.map(({ epoch, size }) => [epoch, Number(size)]),
+		[[2, 2]],
+	);
 	const epoch2 = world.origin.replace(/e1$/, "e2");
 	const page = await world.ask("audit_export.get", { from: 0, limit: 100, epoch: 2 });
 	const key = world.key.publicKey.toString("hex");
