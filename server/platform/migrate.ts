@@ -31,8 +31,6 @@ export function readMigrations(digest: (text: string) => string): readonly Migra
 export async function migrate(admin: Admin, migrations: readonly Migration[]): Promise<string[]> {
 	await admin.run("select pg_advisory_lock(782364002)");
 	try {
-		// Nothing is answered yet that stands on these commits, and the first that is waited for flushes them too.
-		await admin.run("set synchronous_commit = off");
 		await makeRoles(admin);
 		await admin.run(
 			"create table if not exists waxwing_migrations (name text primary key, checksum text not null, applied_at timestamptz not null default now())",
@@ -112,6 +110,8 @@ async function makeRoles(admin: Admin): Promise<void> {
 async function apply(admin: Admin, migration: Migration): Promise<void> {
 	await admin.run("begin");
 	try {
+		// Nothing is answered yet that stands on this commit, and the next that is waited for flushes it too.
+		await admin.run("set local synchronous_commit = off");
 		await admin.run("set local role waxwing_owner");
 		await admin.run(migration.text);
 		await admin.run("reset role");

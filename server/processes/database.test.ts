@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { readConfig } from "#platform/config.ts";
+import { ConfigError, readConfig } from "#platform/config.ts";
 import { systemRandom } from "#platform/ids.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import { openDatabases } from "./database.ts";
 
-const { admin, url } = await testDatabase();
+const { admin, name, url } = await testDatabase();
 const dataDir = mkdtempSync(join(tmpdir(), "waxwing-database-"));
 after(() => rmSync(dataDir, { recursive: true }));
 
@@ -31,4 +31,22 @@ test("a database that has just been brought up has room for messages, before any
 		partitions.map(({ parent }) => parent),
 		["decisions", "message_digests", "message_events", "messages"],
 	);
+});
+
+test("a database that may lose what it has committed is refused in production, and says what is off", async () => {
+	const { user = "", password = "" } = JSON.parse(
+		process.env["WAXWING_TEST_SERVER"] ?? "{}",
+	) as Record<string, string>;
+	const where = { WAXWING_DATA_DIR: dataDir, DATABASE_URL: url(user, password) };
+	const secrets = { WAXWING_LEDGER_NAME: "ledger.test" };
+	const open = (mode: string) =>
+		openDatabases(readConfig({ ...where, ...secrets, WAXWING_MODE: mode }), systemRandom());
+	// The server of the tests keeps nothing at all; one login is then told to wait for its commits.
+	const login = `wx_${name}_app`;
+	await admin.run(`alter role ${login} set synchronous_commit = on`);
+	await assert.rejects(open("production"), {
+		constructor: ConfigError,
+		message: `The database of DATABASE_URL may lose what it has committed: fsync is off, synchronous_commit is off for wx_${name}_worker. Turn it on: accepted messages could be lost.`,
+	});
+	await (await open("development")).stop();
 });

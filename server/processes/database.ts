@@ -17,7 +17,9 @@ import {
 	hasCluster,
 	startEmbeddedPostgres,
 } from "#platform/embedded-postgres.ts";
+import { lossySettings } from "#platform/durability.ts";
 import type { Random } from "#platform/ids.ts";
+import { tell } from "#platform/log.ts";
 import {
 	demandMigrated,
 	makeLogin,
@@ -127,8 +129,20 @@ async function openExternal(config: Config, url: string, random: Random): Promis
 	const { admin, place, used } = await reach(url);
 	const keys = await openConfiguredKeys(config, random, !used);
 	const prepared = await prepare(admin, place, keys.platformKey);
+	await demandDurable(config, place, keys.platformKey);
 	const ended = new Promise<string>(() => undefined);
 	return { ...openPools(place, keys.platformKey, prepared), place, keys, ended, alone: false };
+}
+
+/** Of a database that may lose what it has committed, production is refused, and development is told. */
+async function demandDurable({ mode }: Config, place: Place, platformKey: Buffer): Promise<void> {
+	const logins = (["app", "worker"] as const).map((role) => optionsOf(place, role, platformKey, 1));
+	const lossy = await lossySettings(logins);
+	if (lossy.length === 0) return;
+	const says = `The database of DATABASE_URL may lose what it has committed: ${lossy.join(", ")}.`;
+	if (mode === "production")
+		throw new ConfigError(`${says} Turn it on: accepted messages could be lost.`);
+	tell(`Warning: ${says}`);
 }
 
 /**
@@ -204,7 +218,7 @@ async function prepare(admin: Admin, place: Place, platformKey: Buffer): Promise
 			const { user, password } = loginOf(place, role, platformKey);
 			await makeLogin(admin, user, `waxwing_${role}`, password);
 		}
-		const partitioned = makePartitions(admin).finally(() => admin.close());
+		const partitioned = makePartitions(admin);
 		// Whoever waits for them is told.
 		partitioned.catch(() => undefined);
 		return { migrated, partitioned };
@@ -214,9 +228,15 @@ async function prepare(admin: Admin, place: Place, platformKey: Buffer): Promise
 	}
 }
 
-/** From the start on it is a chore of who sends. */
+/** From the start on it is a chore of who sends. Closes the connection. */
 async function makePartitions(admin: Admin): Promise<void> {
-	await admin.run("begin; set local role waxwing_owner; select wx.make_partitions(now()); commit");
+	try {
+		await admin.run(
+			"begin; set local role waxwing_owner; select wx.make_partitions(now()); commit",
+		);
+	} finally {
+		await admin.close();
+	}
 }
 
 function migrations() {
