@@ -41,7 +41,9 @@ export async function startSeveral(acceptors: number, smscPort: number): Promise
 	};
 	try {
 		const databaseDir = folder();
-		const DATABASE_URL = await startDatabase(databaseDir, onEnd);
+		const database = await startDatabase(databaseDir);
+		onEnd.push(() => database.stop());
+		const DATABASE_URL = database.url;
 		const dataDir = folder();
 		const first = await startProduct({ dataDir, smscPort, role: "api", env: { DATABASE_URL } });
 		onEnd.push(() => first.end("SIGTERM"));
@@ -71,15 +73,18 @@ export async function startSeveral(acceptors: number, smscPort: number): Promise
 	}
 }
 
-async function startDatabase(dataDir: string, onEnd: (() => unknown)[]): Promise<string> {
+/** A PostgreSQL with an empty database, as an operator's own. */
+export async function startDatabase(
+	dataDir: string,
+): Promise<{ readonly url: string; stop(): Promise<void> }> {
 	const postgres = await startEmbeddedPostgres({ dataDir, random: systemRandom() });
-	onEnd.push(() => postgres.stop());
 	const { host, user, password } = postgres;
 	const at = { host, user, password, database: "postgres", applicationName: "bench" };
 	const admin = await connectAdmin(at);
 	await admin.run("create database waxwing");
 	await admin.close();
-	return `postgresql://${user}:${password}@localhost/waxwing?host=${encodeURIComponent(host)}`;
+	const url = `postgresql://${user}:${password}@localhost/waxwing?host=${encodeURIComponent(host)}`;
+	return { url, stop: () => postgres.stop() };
 }
 
 function shareKeys(from: string, to: string): void {

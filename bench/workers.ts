@@ -7,9 +7,6 @@
  */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { connectAdmin } from "../server/platform/db.ts";
-import { startEmbeddedPostgres } from "../server/platform/embedded-postgres.ts";
-import { systemRandom } from "../server/platform/ids.ts";
 import { describeMachine, medianOf, print, record } from "./journal.ts";
 import { cpuSecondsOf, openMeter } from "./meter.ts";
 import {
@@ -22,6 +19,7 @@ import {
 } from "./product.ts";
 import { productRequest } from "./requests.ts";
 import { ask, startHands } from "./run.ts";
+import { startDatabase } from "./several.ts";
 import { monotonicMs, type SinkReport } from "./sink.ts";
 import type { LoadReport } from "./load.ts";
 
@@ -51,15 +49,9 @@ interface Run {
 
 const [dataDir, databaseDir] = [makeDataDir(), makeDataDir()];
 const hands = await startHands();
-const postgres = await startEmbeddedPostgres({ dataDir: databaseDir, random: systemRandom() });
+const database = await startDatabase(databaseDir);
 try {
-	const { host, user, password } = postgres;
-	const at = { host, user, password, database: "postgres", applicationName: "bench" };
-	const admin = await connectAdmin(at);
-	await admin.run("create database waxwing");
-	await admin.close();
-	const url = `postgresql://${user}:${password}@localhost/waxwing?host=${encodeURIComponent(host)}`;
-	const env = { DATABASE_URL: url };
+	const env = { DATABASE_URL: database.url };
 	const meter = await openMeter(databaseDir);
 	const machine = await describeMachine(meter);
 	const runs: Run[] = [];
@@ -73,7 +65,7 @@ try {
 	record("workers", { note: values.note, machine, messages, ...conclude(runs), runs });
 } finally {
 	hands.stop();
-	await postgres.stop();
+	await database.stop();
 	removeDataDir(dataDir);
 	removeDataDir(databaseDir);
 }

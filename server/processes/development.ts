@@ -87,7 +87,8 @@ export interface DevelopmentParts extends AccessParts {
 export async function seedDevelopment(parts: DevelopmentParts): Promise<DevelopmentKeys> {
 	const known = await knownKeys(parts);
 	if (known !== undefined) return known;
-	for (const name of ["main", "other"] as const) await seedTenant(parts, name);
+	// A first start waits for all of this, and most of it for commits.
+	await Promise.all((["main", "other"] as const).map((name) => seedTenant(parts, name)));
 	const key = async (
 		name: "main" | "other",
 		environment: Environment,
@@ -99,16 +100,20 @@ export async function seedDevelopment(parts: DevelopmentParts): Promise<Developm
 		return (await createApiKey(parts, scope, { name: says, scopes }, audit)).text.reveal();
 	};
 	const operatorAudit = systemAudit(parts.ledger, "operator_key.created");
+	const [apiKey, testKey, adminKey, other, operator] = await Promise.all([
+		key("main", "live", serviceScopes, "Development"),
+		key("main", "test", serviceScopes, "Development, test"),
+		key("main", "live", ["*"], "Development, admin"),
+		key("other", "live", serviceScopes, "Development, other tenant"),
+		createOperatorKey(parts, operatorAudit),
+	]);
 	return {
 		tenantId: showId("ten", tenantIds.main),
-		apiKey: await key("main", "live", serviceScopes, "Development"),
-		testKey: await key("main", "test", serviceScopes, "Development, test"),
-		adminKey: await key("main", "live", ["*"], "Development, admin"),
-		operatorKey: (await createOperatorKey(parts, operatorAudit)).text.reveal(),
-		otherTenant: {
-			tenantId: showId("ten", tenantIds.other),
-			apiKey: await key("other", "live", serviceScopes, "Development, other tenant"),
-		},
+		apiKey,
+		testKey,
+		adminKey,
+		operatorKey: operator.text.reveal(),
+		otherTenant: { tenantId: showId("ten", tenantIds.other), apiKey: other },
 	};
 }
 
@@ -143,20 +148,27 @@ async function seedTenant(parts: DevelopmentParts, name: "main" | "other"): Prom
 		),
 	);
 	await parts.vault.warm([tenantId]);
-	for (const environment of environments) {
-		const scope: Scope = { tenantId, environment };
-		for (const address of senders[name]) await ignoringConflict(register(parts, scope, address));
-		const settings = {
-			countries,
-			outside_window: "defer",
-			dlt: { entity_id: entityIds[name], telemarketers: ["1101172974420830004"] },
-		} as const;
-		await parts.db.inTenant(scope, async (tx) => {
-			await saveSettings(tx, scope, settings, parts.clock.now());
-			const audit = systemAudit(parts.ledger, "settings.changed", tenantId);
-			await audit.record(tx, { detail: settings });
-		});
-	}
+	await Promise.all(
+		environments.map((environment) => seedEnvironment(parts, name, { tenantId, environment })),
+	);
+}
+
+async function seedEnvironment(
+	parts: DevelopmentParts,
+	name: "main" | "other",
+	scope: Scope,
+): Promise<void> {
+	for (const address of senders[name]) await ignoringConflict(register(parts, scope, address));
+	const settings = {
+		countries,
+		outside_window: "defer",
+		dlt: { entity_id: entityIds[name], telemarketers: ["1101172974420830004"] },
+	} as const;
+	await parts.db.inTenant(scope, async (tx) => {
+		await saveSettings(tx, scope, settings, parts.clock.now());
+		const audit = systemAudit(parts.ledger, "settings.changed", scope.tenantId);
+		await audit.record(tx, { detail: settings });
+	});
 }
 
 async function register(parts: DevelopmentParts, scope: Scope, address: string): Promise<void> {

@@ -36,7 +36,8 @@ const everyMs = 500;
 const scrubbedEntries = 1_000;
 
 function tell(news: SignerNews): void {
-	if (process.connected) process.send?.(news);
+	// A parent that has just gone is told of by `disconnect`; without a callback it would end us with a stack for nobody.
+	if (process.connected) process.send?.(news, undefined, undefined, () => undefined);
 }
 
 /** What its parent wants of it. */
