@@ -52,11 +52,10 @@ export function startSendingThread(config: Config): SendingThread {
 	const worker = new Worker(new URL("./sending-thread.ts", import.meta.url), {
 		workerData: packConfig(config),
 	});
-	const early: ToAccepting[] = [];
-	let listener = (message: ToAccepting): void => void early.push(message);
+	const heard = heldUntilHeard<ToAccepting>();
 	const waiting = new Map<string, (report: Report) => void>();
 	worker.on("message", (report: Report) => {
-		if (report.kind === "left" || report.kind === "lanes") return listener(report);
+		if (report.kind === "left" || report.kind === "lanes") return heard.say(report);
 		const kinds = report.kind === "failed" ? ["open", "stop"] : [report.kind];
 		for (const kind of kinds) {
 			waiting.get(kind)?.(report);
@@ -82,10 +81,7 @@ export function startSendingThread(config: Config): SendingThread {
 	return {
 		ended,
 		post: tell,
-		onMessage(next) {
-			listener = next;
-			for (const message of early.splice(0)) next(message);
-		},
+		onMessage: heard.hear,
 		async open(place, alone) {
 			const report = await ask({ kind: "open", place, alone });
 			if (report.kind === "open") return report;
@@ -100,6 +96,19 @@ export function startSendingThread(config: Config): SendingThread {
 			return report?.kind === "metrics" ? report.text : "";
 		},
 		stop: (withinMs) => (stopping ??= stop(withinMs)),
+	};
+}
+
+/** What is said before anybody listens is kept for the first who does. */
+export function heldUntilHeard<T>() {
+	const early: T[] = [];
+	let listener = (message: T): void => void early.push(message);
+	return {
+		say: (message: T): void => listener(message),
+		hear(next: (message: T) => void): void {
+			listener = next;
+			for (const message of early.splice(0)) next(message);
+		},
 	};
 }
 
