@@ -6,7 +6,9 @@ import { after, test } from "node:test";
 import { ConfigError, readConfig } from "#platform/config.ts";
 import { systemRandom } from "#platform/ids.ts";
 import { testDatabase } from "../../tests/support/database.ts";
+import { begin } from "./begin.ts";
 import { openDatabases } from "./database.ts";
+import { startPlatform } from "./platform.ts";
 
 const { admin, name, url } = await testDatabase();
 const dataDir = mkdtempSync(join(tmpdir(), "waxwing-database-"));
@@ -37,10 +39,13 @@ test("a database that may lose what it has committed is refused in production, a
 	const { user = "", password = "" } = JSON.parse(
 		process.env["WAXWING_TEST_SERVER"] ?? "{}",
 	) as Record<string, string>;
-	const where = { WAXWING_DATA_DIR: dataDir, DATABASE_URL: url(user, password) };
-	const secrets = { WAXWING_LEDGER_NAME: "ledger.test" };
+	const settings = {
+		WAXWING_DATA_DIR: dataDir,
+		DATABASE_URL: url(user, password),
+		WAXWING_LEDGER_NAME: "ledger.test",
+	};
 	const open = (mode: string) =>
-		openDatabases(readConfig({ ...where, ...secrets, WAXWING_MODE: mode }), systemRandom());
+		openDatabases(readConfig({ ...settings, WAXWING_MODE: mode }), systemRandom());
 	// The server of the tests keeps nothing at all; one login is then told to wait for its commits.
 	const login = `wx_${name}_app`;
 	await admin.run(`alter role ${login} set synchronous_commit = on`);
@@ -49,4 +54,23 @@ test("a database that may lose what it has committed is refused in production, a
 		message: `The database of DATABASE_URL may lose what it has committed: fsync is off, synchronous_commit is off for wx_${name}_worker. Turn it on: accepted messages could be lost.`,
 	});
 	await (await open("development")).stop();
+});
+
+test("nothing is served before messages have somewhere to go", async () => {
+	const { user = "", password = "" } = JSON.parse(
+		process.env["WAXWING_TEST_SERVER"] ?? "{}",
+	) as Record<string, string>;
+	const config = readConfig({
+		WAXWING_DATA_DIR: dataDir,
+		WAXWING_PORT: "0",
+		WAXWING_LOG_LEVEL: "silent",
+		DATABASE_URL: url(user, password),
+	});
+	// As if another process were making them, and took its time.
+	await admin.run("select pg_advisory_lock(782364001)");
+	const starting = startPlatform(config, begin(config, "api"));
+	const late = new Promise((resolve) => void setTimeout(resolve, 2_000, "still starting"));
+	assert.equal(await Promise.race([starting, late]), "still starting");
+	await admin.run("select pg_advisory_unlock(782364001)");
+	await (await starting).stop();
 });

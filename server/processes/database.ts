@@ -39,7 +39,7 @@ export interface Databases {
 	readonly keys: OpenKeys;
 	readonly migrated: readonly string[];
 	/** Resolves when messages of now have somewhere to go; until then none may be accepted. */
-	readonly partitioned: Promise<unknown>;
+	readonly partitioned: Promise<void>;
 	/** Resolves with a sentence if the embedded server ends by itself. */
 	readonly ended: Promise<string>;
 	/** The database is ours alone: nobody else works on it. */

@@ -58,6 +58,7 @@ async function start(config: Config, begun: Begun): Promise<Platform> {
 	// It opens while the other half goes on.
 	const opening = thread?.open(place, alone);
 	opening?.catch(() => undefined);
+	// Before the databases, also when the start fails from here on.
 	onStop.push(() => thread?.stop());
 	const keys =
 		config.mode === "development"
