@@ -29,18 +29,25 @@ export interface StoredMessage {
 }
 
 /** Whether a lane entry waits for its time or for a window, and not for a retry. */
-const isScheduled = `(m.scheduled_at >= l.due_at
+const isScheduled = `(l.due_at is not null and (m.scheduled_at >= l.due_at
 	or m.deferred_until >= l.due_at
-	or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id and d.until >= l.due_at))`;
+	or exists (select from decisions d where d.tenant_id = m.tenant_id and d.message_id = m.id and d.until >= l.due_at)))`;
 const columns = `m.id, m.environment::text as environment, m.inbound, m.class, m.sealed, m.address_index, m.encoding, m.segments, m.characters, m.scheduled_at, m.expires_at,
 	m.created_at, s.status, s.changed_at, s.sent_at, s.error, s.carrier_error, s.possible_duplicate,
 	case when ${isScheduled} then l.due_at end as due_at`;
-const joins = `left join message_states s on s.tenant_id = m.tenant_id and s.message_id = m.id
-	left join lane_entries l on l.tenant_id = m.tenant_id and l.message_id = m.id`;
+/**
+ * One look into an index for each message. `offset 0` keeps PostgreSQL from walking over all of a tenant's states or entries
+ * instead, as it plans while they are few.
+ */
+const joins = `left join lateral (select * from message_states o where o.tenant_id = m.tenant_id and o.message_id = m.id offset 0) s on true
+	left join lateral (select o.due_at from lane_entries o where o.tenant_id = m.tenant_id and o.message_id = m.id offset 0) l on true`;
+/** Messages by the ids of an array: one look into one partition for each. */
+const byId = (ids: string): string => `unnest(${ids}::uuid[]) as k (id)
+	cross join lateral (select * from messages o where o.tenant_id = $1 and o.id = k.id offset 0) m`;
 
 const byIdsStatement = sql(
 	"messages.by_ids",
-	`select ${columns} from messages m ${joins} where m.tenant_id = $1 and m.environment = $2 and m.id = any ($3::uuid[])`,
+	`select ${columns} from ${byId("$3")} ${joins} where m.environment = $2`,
 );
 
 export function messagesByIds(
@@ -48,7 +55,11 @@ export function messagesByIds(
 	scope: Scope,
 	ids: readonly string[],
 ): Promise<StoredMessage[]> {
-	return tx.query<StoredMessage>(byIdsStatement, [scope.tenantId, scope.environment, ids]);
+	return tx.query<StoredMessage>(byIdsStatement, [
+		scope.tenantId,
+		scope.environment,
+		[...new Set(ids)],
+	]);
 }
 
 /** What a list may ask for. Undefined means all. `before`/`after` are ids, exclusive. */
@@ -229,10 +240,10 @@ export function eventsByIds(
 const decisionsStatement = sql(
 	"messages.decisions_of",
 	`select * from (
-		select id as message_id, ruleset, verdicts,
+		select m.id as message_id, ruleset, verdicts,
 			case when deferred_until is not null then 'deferred' when seal is null then 'refused' else 'cleared' end as outcome,
 			deferred_until as until, created_at as judged_at
-		from messages where tenant_id = $1 and environment = $2 and id = any ($3::uuid[]) and ruleset is not null
+		from ${byId("$3")} where m.environment = $2 and m.ruleset is not null
 		union all
 		select message_id, ruleset, verdicts, outcome, until, judged_at
 		from decisions where tenant_id = $1 and environment = $2 and message_id = any ($3::uuid[])
@@ -256,6 +267,6 @@ export function decisionsOf(
 	return tx.query<StoredDecision>(decisionsStatement, [
 		scope.tenantId,
 		scope.environment,
-		messageIds,
+		[...new Set(messageIds)],
 	]);
 }

@@ -155,9 +155,16 @@ export async function makeLogin(
 
 /**
  * Every statement of ours is made for an index. A plan that was chosen while a table was empty, by reading all of
- * it, would be kept until the next statistics, ten seconds and a hundred thousand rows later.
+ * it, would be kept until the next statistics, ten seconds and a hundred thousand rows later. And each is planned once for a
+ * connection: left to itself PostgreSQL plans at each call what is cheaper for few rows than for its guess of how many
+ * there will be, and for a message that is sent alone planning takes longer than executing.
  */
-const planning = ["enable_seqscan = off", "enable_hashjoin = off", "enable_mergejoin = off"];
+const planning = [
+	"enable_seqscan = off",
+	"enable_hashjoin = off",
+	"enable_mergejoin = off",
+	"plan_cache_mode = force_generic_plan",
+];
 
 async function ignoring(code: string, act: Promise<unknown>): Promise<void> {
 	try {
