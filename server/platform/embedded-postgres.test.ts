@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { hasCluster, startEmbeddedPostgres } from "./embedded-postgres.ts";
+import { hasCluster, sharedBuffersMb, startEmbeddedPostgres } from "./embedded-postgres.ts";
 import { systemRandom } from "./ids.ts";
 
 const firstStart = `
@@ -54,4 +54,15 @@ test("what an initdb without an end has left in the cluster's own folder is repl
 	} finally {
 		rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 });
 	}
+});
+
+test("shared buffers are an eighth of the memory, between 128 MB and 1 GB", () => {
+	const gib = 2 ** 30;
+	const cases: [memory: number, megabytes: number][] = [
+		[gib / 2, 128],
+		[2 * gib, 256],
+		[4 * gib, 512],
+		[64 * gib, 1_024],
+	];
+	for (const [memory, megabytes] of cases) assert.equal(sharedBuffersMb(memory), megabytes);
 });

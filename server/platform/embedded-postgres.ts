@@ -17,7 +17,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { systemClock } from "./clock.ts";
@@ -43,7 +43,7 @@ export interface EmbeddedOptions {
 	readonly dataDir: string;
 	readonly random: Random;
 	readonly noFsync?: boolean;
-	/** Bytes of shared buffers, as PostgreSQL writes them. */
+	/** Its shared buffers, as PostgreSQL writes them; a share of the memory unless given. */
 	readonly sharedBuffers?: string;
 	/** Called once a process of PostgreSQL's own is at work: initdb, or the server. */
 	readonly onAtWork?: () => void;
@@ -232,6 +232,20 @@ async function initialise(
 	}
 }
 
+/** Bytes that this machine has, or this container may use. */
+function memory(): number {
+	const limit = process.constrainedMemory();
+	return limit === 0 ? totalmem() : Math.min(totalmem(), limit);
+}
+
+/**
+ * An eighth of the memory. A new message enters its number's index at a random place: with ten million there, buffers that
+ * hold that index halve what its growth costs. They are taken from the system as they are used.
+ */
+export function sharedBuffersMb(memoryBytes: number): number {
+	return Math.min(1_024, Math.max(128, Math.floor(memoryBytes / 8 / 2 ** 20)));
+}
+
 /** Settings: durability as PostgreSQL's defaults have it; no statement, value or row in its log. */
 function settingsOf(socketDir: string, options: EmbeddedOptions): string[] {
 	const settings: Record<string, string> = {
@@ -239,7 +253,7 @@ function settingsOf(socketDir: string, options: EmbeddedOptions): string[] {
 		unix_socket_directories: socketDir,
 		unix_socket_permissions: "0700",
 		max_connections: "80",
-		shared_buffers: options.sharedBuffers ?? "256MB",
+		shared_buffers: options.sharedBuffers ?? `${sharedBuffersMb(memory())}MB`,
 		wal_buffers: "16MB",
 		max_wal_size: "4GB",
 		min_wal_size: "512MB",
