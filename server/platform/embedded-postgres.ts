@@ -240,10 +240,10 @@ function memory(): number {
 
 /**
  * An eighth of the memory. A new message enters its number's index at a random place: with ten million there, buffers that
- * hold that index halve what its growth costs. They are taken from the system as they are used.
+ * hold that index more than halve what its growth costs. They are taken from the system as they are used.
  */
 export function sharedBuffersMb(memoryBytes: number): number {
-	return Math.min(1_024, Math.max(128, Math.floor(memoryBytes / 8 / 2 ** 20)));
+	return Math.min(2_048, Math.max(128, Math.floor(memoryBytes / 8 / 2 ** 20)));
 }
 
 /** Settings: durability as PostgreSQL's defaults have it; no statement, value or row in its log. */
