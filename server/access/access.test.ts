@@ -44,7 +44,7 @@ function newProcess(over: Database = db, at: Clock = clock) {
 		ids,
 		log: silentLog,
 		metrics: createMetrics(),
-		openApi: openApiOf(routes, { title: "Test", version: "1", description: "" }),
+		openApi: () => openApiOf(routes, { title: "Test", version: "1", description: "" }),
 		checkAnswers: true,
 	});
 	after(() => http.close());

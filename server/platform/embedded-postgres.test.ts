@@ -56,13 +56,13 @@ test("what an initdb without an end has left in the cluster's own folder is repl
 	}
 });
 
-test("shared buffers are an eighth of the memory, between 128 MB and 2 GB", () => {
+test("shared buffers are an eighth of the memory, between 128 MB and 1 GB", () => {
 	const gib = 2 ** 30;
 	const cases: [memory: number, megabytes: number][] = [
 		[gib / 2, 128],
 		[2 * gib, 256],
 		[4 * gib, 512],
-		[64 * gib, 2_048],
+		[64 * gib, 1_024],
 	];
 	for (const [memory, megabytes] of cases) assert.equal(sharedBuffersMb(memory), megabytes);
 });

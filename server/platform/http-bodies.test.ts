@@ -70,7 +70,7 @@ async function largeBodies() {
 		ids: createIds(systemClock, seededRandom(1)),
 		log: silentLog,
 		metrics: createMetrics(),
-		openApi: {},
+		openApi: () => ({}),
 	});
 	const url = new URL(await app.listen({ host: "127.0.0.1", port: 0 }));
 	after(() => app.close());

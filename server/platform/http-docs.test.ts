@@ -55,7 +55,7 @@ const app = createHttp({
 	ids: createIds(clock, seededRandom(1)),
 	log,
 	metrics,
-	openApi: openApiOf([echo], { title: "Echo API", version: "1", description: "" }),
+	openApi: () => openApiOf([echo], { title: "Echo API", version: "1", description: "" }),
 });
 after(() => app.close());
 

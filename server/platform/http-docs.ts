@@ -20,19 +20,22 @@ const policy = [
 	"frame-ancestors 'none'",
 ].join("; ");
 
-/** Adds the pages; returns their paths. */
-export function addDocs(app: FastifyInstance, openApi: object): readonly string[] {
-	const document = JSON.stringify(openApi);
-	const title = (openApi as { info?: { title?: string } }).info?.title ?? "API";
-	const pages: Readonly<Record<string, [type: string, text: string]>> = {
-		"/openapi.json": ["application/json; charset=utf-8", document],
-		"/docs": ["text/html; charset=utf-8", referencePage(title)],
-		"/docs/start.js": ["text/javascript; charset=utf-8", startScript],
-		"/docs/page.css": ["text/css; charset=utf-8", pageStyle],
-		"/docs/errors": ["text/html; charset=utf-8", errorsPage(title)],
+/** Adds the pages, each made when it is first asked for; returns their paths. `openApi` makes the document. */
+export function addDocs(app: FastifyInstance, openApi: () => object): readonly string[] {
+	let document: object | undefined;
+	const made = (): object => (document ??= openApi());
+	const title = (): string => (made() as { info?: { title?: string } }).info?.title ?? "API";
+	const pages: Readonly<Record<string, [type: string, make: () => string]>> = {
+		"/openapi.json": ["application/json; charset=utf-8", () => JSON.stringify(made())],
+		"/docs": ["text/html; charset=utf-8", () => referencePage(title())],
+		"/docs/start.js": ["text/javascript; charset=utf-8", () => startScript],
+		"/docs/page.css": ["text/css; charset=utf-8", () => pageStyle],
+		"/docs/errors": ["text/html; charset=utf-8", () => errorsPage(title())],
 	};
-	for (const [path, [type, text]] of Object.entries(pages))
-		app.get(path, (_request, reply) => page(reply, type).send(text));
+	for (const [path, [type, make]] of Object.entries(pages)) {
+		let text: string | undefined;
+		app.get(path, (_request, reply) => page(reply, type).send((text ??= make())));
+	}
 	let bundle: Promise<Buffer> | undefined;
 	app.get("/docs/scalar.js", async (_request, reply) => {
 		bundle ??= loadBundle();

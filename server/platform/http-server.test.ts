@@ -133,7 +133,7 @@ function server(over: Partial<HttpParts> = {}): FastifyInstance {
 		ids: createIds(systemClock, seededRandom(1)),
 		log: silentLog,
 		metrics: createMetrics(),
-		openApi: openApiOf(routes, { title: "Test", version: "1", description: "" }),
+		openApi: () => openApiOf(routes, { title: "Test", version: "1", description: "" }),
 		checkAnswers: true,
 		...over,
 	});

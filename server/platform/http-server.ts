@@ -46,8 +46,8 @@ export interface HttpParts {
 	readonly ids: Ids;
 	readonly log: Log;
 	readonly metrics: Metrics;
-	/** The OpenAPI document, made once by `openApiOf`. */
-	readonly openApi: object;
+	/** Makes the OpenAPI document: `openApiOf`. Called when it is first asked for. */
+	readonly openApi: () => object;
 	/** What an error's code is appended to for its `doc_url`; the built-in page unless given. */
 	readonly errorDocsUrl?: string;
 	/** Checks answers against their declarations and fails loudly: for tests and development. */

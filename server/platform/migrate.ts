@@ -27,6 +27,11 @@ export function readMigrations(digest: (text: string) => string): readonly Migra
 		});
 }
 
+/** Tells one state of the schema from another. */
+export function schemaOf(migrations: readonly Migration[]): string {
+	return migrations.map(({ name, checksum }) => `${name} ${checksum}`).join("\n");
+}
+
 /** Brings the database to the newest version; returns the names of what was applied now. */
 export async function migrate(admin: Admin, migrations: readonly Migration[]): Promise<string[]> {
 	await admin.run("select pg_advisory_lock(782364002)");

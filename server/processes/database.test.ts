@@ -7,8 +7,9 @@ import { ConfigError, readConfig } from "#platform/config.ts";
 import { systemRandom } from "#platform/ids.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import { begin } from "./begin.ts";
-import { openDatabases } from "./database.ts";
+import { migrations, openDatabases } from "./database.ts";
 import { startPlatform } from "./platform.ts";
+import { makeTemplate } from "./template.ts";
 
 const { admin, name, url } = await testDatabase();
 const dataDir = mkdtempSync(join(tmpdir(), "waxwing-database-"));
@@ -33,6 +34,23 @@ test("a database that has just been brought up has room for messages, before any
 		partitions.map(({ parent }) => parent),
 		["decisions", "message_digests", "message_events", "messages"],
 	);
+});
+
+test("of a new embedded database every migration is told, although it was copied; later none", async () => {
+	await makeTemplate();
+	const own = mkdtempSync(join(tmpdir(), "waxwing-embedded-"));
+	try {
+		const told: (readonly string[])[] = [];
+		for (let starts = 0; starts < 2; starts++) {
+			const databases = await openDatabases(readConfig({ WAXWING_DATA_DIR: own }), systemRandom());
+			told.push(databases.migrated);
+			await databases.app.inPlatform(async () => undefined);
+			await databases.stop();
+		}
+		assert.deepEqual(told, [migrations().map((one) => one.name), []]);
+	} finally {
+		rmSync(own, { recursive: true, force: true, maxRetries: 5 });
+	}
 });
 
 test("a database that may lose what it has committed is refused in production, and says what is off", async () => {

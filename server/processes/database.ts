@@ -26,6 +26,7 @@ import {
 	migrate,
 	MigrationError,
 	readMigrations,
+	schemaOf,
 } from "#platform/migrate.ts";
 import { digest, hashSecret, type OpenKeys, openKeys } from "#vault/index.ts";
 
@@ -74,18 +75,22 @@ async function openEmbedded(
 	random: Random,
 	onAtWork: (() => void) | undefined,
 ): Promise<Databases> {
-	const keys = await openConfiguredKeys(config, random, !hasCluster(config.dataDir));
+	const isNew = !hasCluster(config.dataDir);
+	const keys = await openConfiguredKeys(config, random, isNew);
 	const server = await startEmbeddedPostgres({
 		dataDir: config.dataDir,
 		random,
 		noFsync: config.noFsync,
+		schema: schemaOf(migrations()),
 		...(onAtWork === undefined ? {} : { onAtWork }),
 	});
 	try {
 		const admin = await connectOwn(server);
 		const place = { host: server.host, port: 5432, database: "waxwing" };
 		const prepared = await prepare(admin, place, keys.platformKey);
-		const pools = openPools(place, keys.platformKey, prepared);
+		// Of a copied template too: they are this database's from now on.
+		const migrated = isNew ? migrations().map(({ name }) => name) : prepared.migrated;
+		const pools = openPools(place, keys.platformKey, { ...prepared, migrated });
 		return {
 			...pools,
 			place,
@@ -104,10 +109,10 @@ async function openEmbedded(
 }
 
 /**
- * Of a new cluster the database that initdb makes for its users becomes ours: renaming it takes no time, while another
+ * Of a cluster of initdb's the database that it makes for its users becomes ours: renaming it takes no time, while another
  * would be three hundred files copied.
  */
-async function connectOwn({ host, user, password }: EmbeddedPostgres): Promise<Admin> {
+export async function connectOwn({ host, user, password }: EmbeddedPostgres): Promise<Admin> {
 	const connect = (database: string): Promise<Admin> =>
 		connectAdmin({ host, user, password, database, applicationName: "waxwing-migrate" });
 	try {
@@ -239,7 +244,7 @@ async function makePartitions(admin: Admin): Promise<void> {
 	}
 }
 
-function migrations() {
+export function migrations() {
 	return readMigrations((text) => hashSecret(text).toString("hex"));
 }
 

@@ -170,7 +170,7 @@ async function openServing(
 		authenticate: core.authenticator.authenticate,
 		once: createOnce({ db, clock, ...answerSeals(vault) }),
 		ready: () => databaseTroubles(db),
-		openApi: openApiOf(routes, openApiInfo),
+		openApi: () => openApiOf(routes, openApiInfo),
 	});
 	const baseUrl = await listenHttp(http, config);
 	onStop.push(() => http.close());

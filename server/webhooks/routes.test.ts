@@ -39,7 +39,7 @@ async function serve(served: typeof routes): Promise<string> {
 		ids: world.ids,
 		log: silentLog,
 		metrics: createMetrics(),
-		openApi: {},
+		openApi: () => ({}),
 		checkAnswers: true,
 	});
 	after(() => http.close());

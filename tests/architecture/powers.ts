@@ -46,7 +46,7 @@ export const powers: readonly Power[] = [
 		// Key modules are reached by a program of their own; docs/decisions says why.
 		holders: [
 			/^processes\//,
-			/^platform\/embedded-postgres\.ts$/,
+			/^platform\/embedded-(cluster|postgres)\.ts$/,
 			/^vault\/providers\/pkcs11\.ts$/,
 		],
 		instead: "start it in processes/ and hand the result down",
@@ -90,7 +90,7 @@ export const powers: readonly Power[] = [
 		imports: /^(node:)?module$/,
 		uses: /(?<![\w.])(require\s*\(|eval\s*\(|new\s+Function\b)|\bgetBuiltinModule\b/,
 		// Resolves the platform-specific package that holds the server's binaries.
-		holders: [/^platform\/embedded-postgres\.ts$/],
+		holders: [/^platform\/embedded-(cluster|postgres)\.ts$/],
 		instead: "import it by name",
 	},
 	{

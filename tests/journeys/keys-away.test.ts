@@ -68,7 +68,7 @@ const http = createHttp({
 	once: (_, execute) => execute(),
 	auditing: ledger.auditing,
 	ready: () => [],
-	openApi: openApiOf(routes, { title: "", version: "", description: "" }),
+	openApi: () => openApiOf(routes, { title: "", version: "", description: "" }),
 });
 after(() => http.close());
 

@@ -366,7 +366,7 @@ async function misledPlatform(db: Database, scope: Scope) {
 		ids,
 		log: silentLog,
 		metrics: createMetrics({ process: false }),
-		openApi: {},
+		openApi: () => ({}),
 	});
 }
 
