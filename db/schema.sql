@@ -56,7 +56,7 @@ CREATE INDEX consent_statements_by_address ON public.consent_statements USING bt
 CREATE INDEX consent_statements_revoking_all ON public.consent_statements USING btree (tenant_id, environment, address_index) WHERE ((NOT granted) AND (coverage = 'all'::text));
 alter table consent_statements enable row level security;
 alter table consent_statements force row level security;
-create policy batch_of_tenants on consent_statements for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on consent_statements for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on consent_statements for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_erases on consent_statements for all to waxwing_owner using true;
 grant insert, select on consent_statements to waxwing_app;
@@ -71,7 +71,7 @@ create table contact_epochs (
 );
 alter table contact_epochs enable row level security;
 alter table contact_epochs force row level security;
-create policy batch_of_tenants on contact_epochs for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on contact_epochs for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on contact_epochs for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on contact_epochs for all to waxwing_owner using true with check true;
 
@@ -82,7 +82,7 @@ create table contact_erasure_counts (
 );
 alter table contact_erasure_counts enable row level security;
 alter table contact_erasure_counts force row level security;
-create policy batch_of_tenants on contact_erasure_counts for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on contact_erasure_counts for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on contact_erasure_counts for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on contact_erasure_counts for all to waxwing_owner using true with check true;
 grant select on contact_erasure_counts to waxwing_app;
@@ -107,7 +107,7 @@ create table contact_erasures (
 CREATE INDEX contact_erasures_pending ON public.contact_erasures USING btree (erased_at) WHERE (completed_at IS NULL);
 alter table contact_erasures enable row level security;
 alter table contact_erasures force row level security;
-create policy batch_of_tenants on contact_erasures for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on contact_erasures for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on contact_erasures for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_all on contact_erasures for all to waxwing_owner using true with check true;
 grant select on contact_erasures to waxwing_app;
@@ -127,7 +127,7 @@ create table contact_keys (
 );
 alter table contact_keys enable row level security;
 alter table contact_keys force row level security;
-create policy batch_of_tenants on contact_keys for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on contact_keys for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on contact_keys for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_erases on contact_keys for all to waxwing_owner using true;
 grant insert, select on contact_keys to waxwing_app;
@@ -150,7 +150,7 @@ create table decisions (
 ) partition by RANGE (message_id);
 alter table decisions enable row level security;
 alter table decisions force row level security;
-create policy batch_of_tenants on decisions for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on decisions for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on decisions for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 grant insert, select on decisions to waxwing_app;
 grant insert, select on decisions to waxwing_worker;
@@ -212,7 +212,7 @@ create table inbound_parts (
 CREATE INDEX inbound_parts_by_age ON public.inbound_parts USING btree (received_at);
 alter table inbound_parts enable row level security;
 alter table inbound_parts force row level security;
-create policy batch_of_tenants on inbound_parts for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on inbound_parts for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on inbound_parts for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_purges on inbound_parts for all to waxwing_owner using true with check true;
 grant delete, insert, select on inbound_parts to waxwing_worker;
@@ -238,7 +238,7 @@ CREATE INDEX lane_entries_leased ON public.lane_entries USING btree (batch_id) W
 CREATE INDEX lane_entries_waiting ON public.lane_entries USING btree (route_id, class, tenant_id, due_at, message_id) WHERE (batch_id IS NULL);
 alter table lane_entries enable row level security;
 alter table lane_entries force row level security;
-create policy batch_of_tenants on lane_entries for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on lane_entries for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on lane_entries for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_claims on lane_entries for all to waxwing_owner using true with check true;
 grant delete, insert, select on lane_entries to waxwing_app;
@@ -267,7 +267,7 @@ CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_checkpoints FOR EACH ROW
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER notes_once BEFORE UPDATE ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION wx.ledger_notes_once();
 CREATE TRIGGER signed AFTER INSERT ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION wx.ledger_signed();
-create policy batch_of_tenants on ledger_checkpoints for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on ledger_checkpoints for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on ledger_checkpoints for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on ledger_checkpoints for all to waxwing_owner using true with check true;
 create policy signer_reads on ledger_checkpoints for select to waxwing_signer using true;
@@ -295,7 +295,7 @@ alter table ledger_cosignatures force row level security;
 CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_cosignatures FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER no_update BEFORE UPDATE ON public.ledger_cosignatures FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
-create policy batch_of_tenants on ledger_cosignatures for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on ledger_cosignatures for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on ledger_cosignatures for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on ledger_cosignatures for all to waxwing_owner using true with check true;
 grant select on ledger_cosignatures to waxwing_app;
@@ -330,7 +330,7 @@ CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_entries FOR EACH ROW EXE
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER places_once BEFORE UPDATE ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION wx.ledger_places_once();
 create policy acts on ledger_entries for insert to waxwing_app with check ((tenant_id = '00000000-0000-0000-0000-000000000000'::uuid) OR (tenant_id = ( SELECT wx.tenant() AS tenant)));
-create policy batch_of_tenants on ledger_entries for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on ledger_entries for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on ledger_entries for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on ledger_entries for all to waxwing_owner using true with check true;
 create policy signer_reads on ledger_entries for select to waxwing_signer using true;
@@ -358,7 +358,7 @@ alter table ledger_logs enable row level security;
 alter table ledger_logs force row level security;
 CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_logs FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_logs FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
-create policy batch_of_tenants on ledger_logs for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on ledger_logs for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on ledger_logs for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on ledger_logs for all to waxwing_owner using true with check true;
 create policy signer_reads on ledger_logs for select to waxwing_signer using true;
@@ -382,7 +382,7 @@ alter table ledger_nodes force row level security;
 CREATE TRIGGER no_delete BEFORE DELETE ON public.ledger_nodes FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON public.ledger_nodes FOR EACH STATEMENT EXECUTE FUNCTION wx.ledger_refuses();
 CREATE TRIGGER no_update BEFORE UPDATE ON public.ledger_nodes FOR EACH ROW EXECUTE FUNCTION wx.ledger_refuses();
-create policy batch_of_tenants on ledger_nodes for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on ledger_nodes for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on ledger_nodes for select to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on ledger_nodes for all to waxwing_owner using true with check true;
 create policy signer_reads on ledger_nodes for select to waxwing_signer using true;
@@ -400,7 +400,7 @@ create table message_checks (
 CREATE INDEX message_checks_by_time ON public.message_checks USING btree (checked_at);
 alter table message_checks enable row level security;
 alter table message_checks force row level security;
-create policy batch_of_tenants on message_checks for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on message_checks for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on message_checks for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_reads on message_checks for all to waxwing_owner using true;
 grant insert, select, update on message_checks to waxwing_worker;
@@ -422,7 +422,7 @@ CREATE INDEX message_digests_by_entry ON ONLY public.message_digests USING btree
 CREATE INDEX message_digests_waiting ON ONLY public.message_digests USING btree (tenant_id, id) WHERE (entry_id IS NULL);
 alter table message_digests enable row level security;
 alter table message_digests force row level security;
-create policy batch_of_tenants on message_digests for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on message_digests for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on message_digests for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_reads on message_digests for all to waxwing_owner using true;
 grant insert, select on message_digests to waxwing_app;
@@ -444,7 +444,7 @@ create table message_events (
 CREATE INDEX message_events_of_note ON ONLY public.message_events USING btree (tenant_id, environment, status, message_id DESC) WHERE (status <> ALL (ARRAY[20, 40]));
 alter table message_events enable row level security;
 alter table message_events force row level security;
-create policy batch_of_tenants on message_events for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on message_events for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on message_events for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 grant insert, select on message_events to waxwing_app;
 grant insert, select on message_events to waxwing_worker;
@@ -466,7 +466,7 @@ create table message_states (
 ) with (autovacuum_vacuum_scale_factor=0.05, fillfactor=85);
 alter table message_states enable row level security;
 alter table message_states force row level security;
-create policy batch_of_tenants on message_states for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on message_states for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on message_states for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_sweeps on message_states for all to waxwing_owner using true with check true;
 grant insert, select, update on message_states to waxwing_app;
@@ -509,7 +509,7 @@ CREATE INDEX messages_by_address ON ONLY public.messages USING btree (tenant_id,
 CREATE INDEX messages_inbound ON ONLY public.messages USING btree (tenant_id, environment, id DESC) WHERE inbound;
 alter table messages enable row level security;
 alter table messages force row level security;
-create policy batch_of_tenants on messages for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on messages for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on messages for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_reads on messages for all to waxwing_owner using true;
 grant insert, select on messages to waxwing_app;
@@ -541,7 +541,7 @@ create table outbox (
 CREATE INDEX outbox_in_order ON public.outbox USING btree (id);
 alter table outbox enable row level security;
 alter table outbox force row level security;
-create policy batch_of_tenants on outbox for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on outbox for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on outbox for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_leases on outbox for all to waxwing_owner using true with check true;
 grant insert on outbox to waxwing_app;
@@ -611,7 +611,7 @@ create table senders (
 CREATE UNIQUE INDEX senders_by_address ON public.senders USING btree (tenant_id, environment, address_index);
 alter table senders enable row level security;
 alter table senders force row level security;
-create policy batch_of_tenants on senders for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on senders for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on senders for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 grant delete, insert, select on senders to waxwing_app;
 grant select on senders to waxwing_worker;
@@ -644,7 +644,7 @@ CREATE INDEX submissions_last_delivered ON public.submissions USING btree (submi
 CREATE UNIQUE INDEX submissions_of_long ON public.submissions USING btree (tenant_id, message_id, segment, submitted_at) WHERE (segments > 1);
 alter table submissions enable row level security;
 alter table submissions force row level security;
-create policy batch_of_tenants on submissions for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on submissions for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on submissions for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_matches on submissions for all to waxwing_owner using true with check true;
 grant select on submissions to waxwing_app;
@@ -661,7 +661,7 @@ create table suppression_keys (
 );
 alter table suppression_keys enable row level security;
 alter table suppression_keys force row level security;
-create policy batch_of_tenants on suppression_keys for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on suppression_keys for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on suppression_keys for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_all on suppression_keys for all to waxwing_owner using true with check true;
 
@@ -690,7 +690,7 @@ CREATE UNIQUE INDEX suppressions_by_own_index ON public.suppressions USING btree
 CREATE UNIQUE INDEX suppressions_in_force ON public.suppressions USING btree (tenant_id, environment, channel, address_index, reason) WHERE (ended_at IS NULL);
 alter table suppressions enable row level security;
 alter table suppressions force row level security;
-create policy batch_of_tenants on suppressions for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on suppressions for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on suppressions for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_erases on suppressions for all to waxwing_owner using true with check true;
 grant insert, select on suppressions to waxwing_app;
@@ -709,7 +709,7 @@ create table tenant_keys (
 );
 alter table tenant_keys enable row level security;
 alter table tenant_keys force row level security;
-create policy batch_of_tenants on tenant_keys for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on tenant_keys for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on tenant_keys for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_reads on tenant_keys for all to waxwing_owner using true with check true;
 grant select on tenant_keys to waxwing_app;
@@ -734,7 +734,7 @@ create table tenant_settings (
 );
 alter table tenant_settings enable row level security;
 alter table tenant_settings force row level security;
-create policy batch_of_tenants on tenant_settings for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on tenant_settings for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on tenant_settings for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 grant insert, select, update on tenant_settings to waxwing_app;
 grant select on tenant_settings to waxwing_worker;
@@ -748,7 +748,7 @@ create table tenants (
 );
 alter table tenants enable row level security;
 alter table tenants force row level security;
-create policy batch_of_tenants on tenants for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on tenants for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on tenants for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_reads on tenants for all to waxwing_owner using true with check true;
 grant select on tenants to waxwing_app;
@@ -774,7 +774,7 @@ create table webhook_attempts (
 CREATE INDEX webhook_attempts_by_age ON public.webhook_attempts USING btree (attempted_at);
 alter table webhook_attempts enable row level security;
 alter table webhook_attempts force row level security;
-create policy batch_of_tenants on webhook_attempts for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on webhook_attempts for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on webhook_attempts for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_purges on webhook_attempts for all to waxwing_owner using true with check true;
 grant select on webhook_attempts to waxwing_app;
@@ -800,7 +800,7 @@ create table webhook_deliveries (
 CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (tenant_id, endpoint_id, due_at);
 alter table webhook_deliveries enable row level security;
 alter table webhook_deliveries force row level security;
-create policy batch_of_tenants on webhook_deliveries for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on webhook_deliveries for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on webhook_deliveries for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_leases on webhook_deliveries for all to waxwing_owner using true with check true;
 grant select on webhook_deliveries to waxwing_app;
@@ -822,7 +822,7 @@ create table webhook_endpoints (
 );
 alter table webhook_endpoints enable row level security;
 alter table webhook_endpoints force row level security;
-create policy batch_of_tenants on webhook_endpoints for all to waxwing_worker using (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
+create policy batch_of_tenants on webhook_endpoints for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on webhook_endpoints for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_reads on webhook_endpoints for all to waxwing_owner using true with check true;
 grant delete, insert, select, update on webhook_endpoints to waxwing_app;

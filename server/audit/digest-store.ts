@@ -65,7 +65,9 @@ export async function foldDigests(
 
 const ofEntry = sql(
 	"audit.digests_of_entry",
-	"select id, root from message_digests where tenant_id = $1 and entry_id = $2 order by id limit $3",
+	// Found first, then sorted: in their order PostgreSQL would walk over all of a tenant's until it has so many.
+	`select id, root from (select id, root from message_digests where tenant_id = $1 and entry_id = $2 offset 0) d
+	order by id limit $3`,
 );
 
 export interface DigestRoot {

@@ -30,6 +30,7 @@ export function factKey(key: IndexKey): string {
  */
 export const newestFirst = "c.consented_at desc, c.granted asc, c.id desc";
 
+/** `offset 0`: one look into an index for each address, or PostgreSQL reads and hashes all that the tenant ever suppressed. */
 const suppressedAmongStatement = sql(
 	"contacts.suppressed_among",
 	`select k.ord from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[]) with ordinality
@@ -37,19 +38,21 @@ const suppressedAmongStatement = sql(
 	where exists (
 		select 1 from suppressions s
 		where s.tenant_id = k.tenant_id and s.environment = k.environment and s.channel = 'sms'
-			and s.suppression_index = k.suppression_index and s.ended_at is null
-	) or ((select exists (select 1 from suppressions o where o.suppression_index is null and o.ended_at is null)) and exists (
+			and s.suppression_index = k.suppression_index and s.ended_at is null offset 0
+	) or ((select exists (
+		select 1 from suppressions o where o.tenant_id = any ($1::uuid[]) and o.suppression_index is null and o.ended_at is null
+	)) and exists (
 		select 1 from suppressions s
 		where s.tenant_id = k.tenant_id and s.environment = k.environment and s.channel = 'sms'
-			and s.address_index = k.address_index and s.suppression_index is null and s.ended_at is null
+			and s.address_index = k.address_index and s.suppression_index is null and s.ended_at is null offset 0
 	)) or exists (
 		select 1 from consent_statements c
 		where c.tenant_id = k.tenant_id and c.environment = k.environment and c.address_index = k.address_index
 			and not c.granted and c.coverage = 'all' and c.channel = 'sms' and not exists (
 				select 1 from consent_statements n
 				where n.tenant_id = c.tenant_id and n.environment = c.environment and n.channel = 'sms'
-					and n.address_index = c.address_index and n.consented_at > c.consented_at
-			)
+					and n.address_index = c.address_index and n.consented_at > c.consented_at offset 0
+			) offset 0
 	)`,
 );
 

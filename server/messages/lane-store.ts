@@ -259,7 +259,9 @@ const enterStatement = sql(
 	"lanes.enter",
 	`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, seal)
 	select m.tenant_id, m.id, m.environment, b.route_id, m.class, m.created_at, m.expires_at, m.seal
-	from dispatch_batches b cross join unnest(b.message_ids) as i (id) join messages m on m.tenant_id = b.tenant_id and m.id = i.id
+	from dispatch_batches b cross join unnest(b.message_ids) as i (id) cross join lateral (
+		select * from messages f where f.tenant_id = b.tenant_id and f.id = i.id offset 0
+	) m
 	where b.id = any ($1::uuid[])
 	for update of b on conflict do nothing`,
 );

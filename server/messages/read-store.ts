@@ -45,6 +45,10 @@ const joins = `left join lateral (select * from message_states o where o.tenant_
 const byId = (ids: string): string => `unnest(${ids}::uuid[]) as k (id)
 	cross join lateral (select * from messages o where o.tenant_id = $1 and o.id = k.id offset 0) m`;
 
+/** The rows that another table has of messages, in the same way. */
+const ofEach = (table: string, ids: string): string => `unnest(${ids}) as k (id)
+	cross join lateral (select * from ${table} o where o.tenant_id = $1 and o.message_id = k.id offset 0) m`;
+
 const byIdsStatement = sql(
 	"messages.by_ids",
 	`select ${columns} from ${byId("$3")} ${joins} where m.environment = $2`,
@@ -194,21 +198,20 @@ export async function listMessages(tx: Tx, scope: Scope, filter: ListFilter): Pr
 
 /**
  * A message's changes of state: those with a row of their own, and the usual ones, sent and delivered, which its
- * present state tells. $1 tenant, $2 environment, and the condition on the message's id.
+ * present state tells. $1 tenant, $2 environment, and an array of messages' ids.
  */
 const timeline = (ids: string): string => `
-	select message_id, id, status, occurred_at, error, carrier_error from message_events
-	where tenant_id = $1 and environment = $2 and message_id ${ids}
+	select message_id, m.id, status, occurred_at, error, carrier_error from ${ofEach("message_events", ids)} where m.environment = $2
 	union
-	select message_id, sent_event, 20::smallint, sent_at, null, null from message_states
-	where tenant_id = $1 and environment = $2 and message_id ${ids} and sent_event is not null
+	select message_id, sent_event, 20::smallint, sent_at, null, null from ${ofEach("message_states", ids)}
+	where m.environment = $2 and sent_event is not null
 	union
-	select message_id, event_id, status, changed_at, error, carrier_error from message_states
-	where tenant_id = $1 and environment = $2 and message_id ${ids} and status = 40`;
+	select message_id, event_id, status, changed_at, error, carrier_error from ${ofEach("message_states", ids)}
+	where m.environment = $2 and status = 40`;
 
 const eventsStatement = sql(
 	"messages.events",
-	`select id, status, occurred_at, error, carrier_error from (${timeline("= $3")}) e order by occurred_at, status, id limit 200`,
+	`select id, status, occurred_at, error, carrier_error from (${timeline("array[$3::uuid]")}) e order by occurred_at, status, id limit 200`,
 );
 
 export interface StoredEvent {
@@ -225,7 +228,7 @@ export function eventsOf(tx: Tx, scope: Scope, messageId: string): Promise<Store
 
 const eventsByIdsStatement = sql(
 	"messages.events_by_ids",
-	`select message_id, id, status, occurred_at, error, carrier_error from (${timeline("= any ($3::uuid[])")}) e where id = any ($4::uuid[])`,
+	`select message_id, id, status, occurred_at, error, carrier_error from (${timeline("$3::uuid[]")}) e where id = any ($4::uuid[])`,
 );
 
 export function eventsByIds(
@@ -246,7 +249,7 @@ const decisionsStatement = sql(
 		from ${byId("$3")} where m.environment = $2 and m.ruleset is not null
 		union all
 		select message_id, ruleset, verdicts, outcome, until, judged_at
-		from decisions where tenant_id = $1 and environment = $2 and message_id = any ($3::uuid[])
+		from ${ofEach("decisions", "$3::uuid[]")} where m.environment = $2
 	) d order by judged_at limit 2000`,
 );
 

@@ -220,8 +220,9 @@ const claimKeysStatement = sql(
 
 const readKeysStatement = sql(
 	"messages.read_keys",
-	`select key_hash, fingerprint, message_ids from idempotency_keys
-	where tenant_id = $1 and environment = $2 and key_hash = any ($3::bytea[])`,
+	`select i.key_hash, i.fingerprint, i.message_ids from unnest($3::bytea[]) as k (key_hash) cross join lateral (
+		select * from idempotency_keys o where o.tenant_id = $1 and o.environment = $2 and o.key_hash = k.key_hash offset 0
+	) i`,
 );
 
 export interface KnownKey {

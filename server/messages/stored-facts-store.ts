@@ -10,12 +10,13 @@ const factsStatement = sql(
 		dlt_template_id as "dltTemplateId", api_key_id as "apiKeyId", ${ms("created_at")} as "createdAtMs", ${ms("scheduled_at")} as "scheduledAtMs",
 		${ms("expires_at")} as "expiresAtMs", ruleset, verdicts, ${ms("deferred_until")} as "deferredUntilMs", ${ms("clear_until")} as "clearUntilMs",
 		address_index as "addressIndex", sender_index as "senderIndex", tag_indexes as "tagIndexes", seal, sealed
-	from messages where tenant_id = $1 and id = any ($2::uuid[])`,
+	from unnest($2::uuid[]) as k (message_id)
+	cross join lateral (select * from messages o where o.tenant_id = $1 and o.id = k.message_id offset 0) m`,
 );
 
 /** Those of these messages of a tenant that are there. */
 function storedFacts(tx: Tx, tenantId: string, ids: readonly string[]): Promise<MessageFacts[]> {
-	return tx.query<MessageFacts>(factsStatement, [tenantId, ids]);
+	return tx.query<MessageFacts>(factsStatement, [tenantId, [...new Set(ids)]]);
 }
 
 const monthStatement = sql(

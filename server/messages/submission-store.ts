@@ -156,7 +156,7 @@ export interface Unparked {
 const unparkStatement = sql(
 	"submissions.unpark",
 	`with hit as (select id, route_id, carrier_id, state, error_code from parked_receipts where route_id = $1 and carrier_id = any ($2::text[])),
-		gone as (delete from parked_receipts p using hit where p.id = hit.id)
+		gone as (delete from parked_receipts where id = any (array(select id from hit)))
 	select route_id, carrier_id, state, error_code from hit`,
 );
 

@@ -20,7 +20,10 @@ const termsStatement = sql(
 	"templates.terms",
 	`select k.ord, d.active, s.tenant_id is not null as "isSet", ${settingsColumns}
 	from unnest($1::uuid[], $2::text[], $3::bytea[]) with ordinality as k (tenant_id, environment, address_index, ord)
-	left join senders d on d.tenant_id = k.tenant_id and d.environment = k.environment and d.address_index = k.address_index
+	left join lateral (
+		select n.active from senders n
+		where n.tenant_id = k.tenant_id and n.environment = k.environment and n.address_index = k.address_index offset 0
+	) d on true
 	left join tenant_settings s on s.tenant_id = k.tenant_id and s.environment = k.environment`,
 );
 
