@@ -45,6 +45,11 @@ function keep(schema: string): Promise<void> {
 	});
 }
 
+async function keepAnew(schema: string): Promise<void> {
+	rmSync(join(template, "made-with"));
+	await keep(schema);
+}
+
 /** A new cluster for this schema: its data directory, and whether it was copied. */
 async function newCluster(
 	schema: string | undefined,
@@ -95,6 +100,13 @@ test("a template that cannot be copied is not used", async () => {
 	await keep("two");
 	// A server alone does not start over it.
 	rmSync(join(template, "cluster", "global", "pg_control"));
+	assert.equal((await newCluster("two")).copied, false);
+	await keepAnew("two");
+	// The statement fails, and the server alone ends as if nothing had been.
+	appendFileSync(
+		join(template, "cluster", "postgresql.conf"),
+		"default_transaction_read_only = on\n",
+	);
 	assert.equal((await newCluster("two")).copied, false);
 	appendFileSync(join(template, "made-with"), "\n");
 	assert.equal((await newCluster("two")).copied, false);

@@ -125,8 +125,8 @@ async function program(
 	const running = run(command, all, { ...options, cwd, timeout: makeMs });
 	running.child.stdin?.end(input);
 	const { stderr } = await running;
-	// A server alone says what was wrong with a statement, and ends as if nothing had been.
-	if (/^(ERROR|FATAL|PANIC):/m.test(stderr)) throw Object.assign(new Error(stderr), { stderr });
+	// A server alone says what was wrong with a statement, behind the time, and ends as if nothing had been.
+	if (/\b(ERROR|FATAL|PANIC): /.test(stderr)) throw Object.assign(new Error(stderr), { stderr });
 }
 
 // The template ---------------------------------------------------------------------------------------------------
@@ -204,10 +204,11 @@ async function copyTemplate(
 	password: string,
 ): Promise<boolean> {
 	const { binaries, as, schema } = parts;
-	const template = templateOf(parts);
-	if (schema === undefined || !isUsable(template, as)) return false;
+	if (schema === undefined) return false;
 	if (!/^[\w-]+$/.test(password)) throw new RangeError("a password of base64url");
 	try {
+		const template = templateOf(parts);
+		if (!isUsable(template, as)) return false;
 		const args = ["-c", copyScript, "sh", template.cluster, binaries];
 		const statement = `alter role ${superuser} password '${password}'\n`;
 		await program(parts, "sh", args, making, statement);
