@@ -10,7 +10,7 @@ import { insertJudged } from "./store.ts";
 import { messageReader } from "./stored-facts-store.ts";
 import { applyTransitions } from "./transition-store.ts";
 
-const { app } = await testDatabase();
+const { app, worker } = await testDatabase();
 const nowMs = Date.parse("2026-11-22T12:00:00Z");
 const id = (n: number): string => `01a203a0-0000-7000-8000-${String(n).padStart(12, "0")}`;
 const scope: Scope = { tenantId: "018f3a5e-0000-7000-8000-000000000001", environment: "live" };
@@ -63,4 +63,16 @@ test("what another tenant, or the other environment, asks for is not there", asy
 			]),
 			[[], [], [], []],
 		);
+});
+
+test("a worker sees the rows of the tenants in hand, whichever a statement names", async () => {
+	const find = (tenantIds: readonly string[]) =>
+		worker.inTenants(tenantIds, async (tx) => [
+			...(await messagesByIds(tx, scope, [id(1)])),
+			...(await messageReader.facts(tx, scope.tenantId, [id(1)])),
+			...(await eventsByIds(tx, scope, [id(2)], [id(802)])),
+		]);
+	const other = "018f3a5e-0000-7000-8000-000000000002";
+	assert.equal((await find([other, scope.tenantId])).length, 3);
+	assert.deepEqual(await find([other]), []);
 });
