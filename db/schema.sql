@@ -52,7 +52,7 @@ create table consent_statements (
 	constraint consent_statements_channel_check CHECK ((channel = ANY (ARRAY['sms'::text, 'whatsapp'::text, 'email'::text, 'voice'::text]))),
 	constraint consent_statements_coverage_check CHECK ((coverage = ANY (ARRAY['all'::text, 'non_transactional'::text])))
 );
-CREATE INDEX consent_statements_by_address ON public.consent_statements USING btree (tenant_id, environment, channel, address_index, id DESC);
+CREATE INDEX consent_statements_newest ON public.consent_statements USING btree (tenant_id, environment, address_index, channel, consented_at DESC, granted);
 CREATE INDEX consent_statements_revoking_all ON public.consent_statements USING btree (tenant_id, environment, address_index) WHERE ((NOT granted) AND (coverage = 'all'::text));
 alter table consent_statements enable row level security;
 alter table consent_statements force row level security;
@@ -688,6 +688,7 @@ create table suppressions (
 CREATE INDEX suppressions_by_address ON public.suppressions USING btree (tenant_id, environment, channel, address_index) WHERE ((ended_at IS NULL) AND (suppression_index IS NULL));
 CREATE UNIQUE INDEX suppressions_by_own_index ON public.suppressions USING btree (tenant_id, environment, channel, suppression_index, reason) WHERE ((ended_at IS NULL) AND (suppression_index IS NOT NULL));
 CREATE UNIQUE INDEX suppressions_in_force ON public.suppressions USING btree (tenant_id, environment, channel, address_index, reason) WHERE (ended_at IS NULL);
+CREATE INDEX suppressions_of_person ON public.suppressions USING btree (tenant_id, environment, address_index) WHERE (address_index IS NOT NULL);
 alter table suppressions enable row level security;
 alter table suppressions force row level security;
 create policy batch_of_tenants on suppressions for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
@@ -1023,6 +1024,10 @@ create function wx.set_contact_epoch(which uuid, next integer, at timestamp with
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.set_contact_epoch(uuid,integer,timestamp with time zone) to waxwing_app;
 grant execute on function wx.set_contact_epoch(uuid,integer,timestamp with time zone) to waxwing_worker;
+create function wx.statements_edge(before uuid, after uuid, look integer, backwards boolean)
+	returns SETOF uuid
+	language plpgsql stable security definer set search_path=public, wx;
+grant execute on function wx.statements_edge(uuid,uuid,integer,boolean) to waxwing_app;
 create function wx.stranded_entries(most integer)
 	returns TABLE(tenant_id uuid, message_id uuid, environment text, route_id uuid, country text, due_at timestamp with time zone, expires_at timestamp with time zone, attempt smallint, possible_duplicate boolean, abandoned boolean)
 	language sql stable security definer set search_path=public, wx;
@@ -1036,6 +1041,10 @@ create function wx.suppression_keys_of(ids uuid[])
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.suppression_keys_of(uuid[]) to waxwing_app;
 grant execute on function wx.suppression_keys_of(uuid[]) to waxwing_worker;
+create function wx.suppressions_edge(before uuid, after uuid, look integer, backwards boolean)
+	returns SETOF uuid
+	language plpgsql stable security definer set search_path=public, wx;
+grant execute on function wx.suppressions_edge(uuid,uuid,integer,boolean) to waxwing_app;
 create function wx.suspend_tenant(which uuid, at timestamp with time zone)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;

@@ -1,5 +1,6 @@
 /** SQL of the messages' hashes: gathered into entries, read back for proofs and checks. */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import { zeroId } from "#platform/page.ts";
 
 const waiting = sql(
 	"audit.digests_waiting",
@@ -176,7 +177,7 @@ export function saveCheckPlace(tx: Tx, tenantId: string, place: CheckPlace, at: 
 
 const entriesAfter = sql(
 	"audit.digest_entries",
-	`select id, entry from ledger_entries where tenant_id = $1 and action = 'messages.accepted' and ($2::uuid is null or id > $2) order by id limit $3`,
+	`select id, entry from ledger_entries where tenant_id = $1 and action = 'messages.accepted' and id > $2 order by id limit $3`,
 );
 
 /** Entries that hold messages, behind this one. */
@@ -186,5 +187,5 @@ export function digestEntries(
 	after: string | null,
 	most: number,
 ): Promise<{ readonly id: string; readonly entry: Buffer }[]> {
-	return tx.query(entriesAfter, [tenantId, after, most]);
+	return tx.query(entriesAfter, [tenantId, after ?? zeroId, most]);
 }

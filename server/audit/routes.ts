@@ -7,7 +7,7 @@ import type { Database, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Call, type Route, route } from "#platform/http.ts";
 import { readId } from "#platform/ids.ts";
-import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
+import { describeLook, pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
 import type { Vault } from "#vault/index.ts";
 import { eventTypes } from "./events.ts";
 import { type MessageProofParts, messageProofRoute } from "./message-routes.ts";
@@ -106,7 +106,7 @@ function entries(door: Door): Route {
 		permission,
 		tag,
 		summary: `List entries of ${whose}`,
-		description: "What was done, newest first. An entry is there as soon as its act is.",
+		description: `What was done, newest first. An entry is there as soon as its act is. ${describeLook("entries", "With a type and an actor")}`,
 		query: Type.Object(
 			{
 				...pageSchema,
@@ -128,14 +128,14 @@ function entries(door: Door): Route {
 			const log = door.logOf(call);
 			const page = readPage(prefix, query);
 			await warm(door, log);
-			const rows = await inLog(door, log, async (tx) => {
+			const listed = await inLog(door, log, async (tx) => {
 				const moment = (text: string | undefined): Promise<string> | undefined =>
 					text === undefined ? undefined : firstIdOf(tx, new Date(text));
 				const [from, until] = await Promise.all([moment(query.from), moment(query.until)]);
 				const filter: EntryFilter = { action: query.type, actor: query.actor, from, until };
 				return listEntries(tx, log, filter, page);
 			});
-			const body = showPage(prefix, page, rows, (row) => shapes.showEntry(door.vault, log, row));
+			const body = showPage(prefix, page, listed, (row) => shapes.showEntry(door.vault, log, row));
 			return { status: 200, body };
 		},
 	});

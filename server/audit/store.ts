@@ -1,5 +1,6 @@
 /** SQL of what the API does with the ledger: adds entries, reads them back, reads what proofs are made of. */
 import { type Row, sql, type Tx } from "#platform/db.ts";
+import { lastId, type Listed, lookMax, type PageQuery, zeroId } from "#platform/page.ts";
 
 /** The platform's own log, as a tenant that is none. */
 export const platformLog = "00000000-0000-0000-0000-000000000000";
@@ -60,16 +61,30 @@ export interface StoredEntry {
 }
 
 const columns = "id, entry, detail_sealed, epoch, leaf_index";
-const filters = `tenant_id = $1 and ($2::text is null or action = $2) and ($3::text is null or actor = $3)
-	and ($4::uuid is null or id >= $4) and ($5::uuid is null or id < $5)`;
-const listOlder = sql(
-	"audit.list",
-	`select ${columns} from ledger_entries where ${filters} and ($6::uuid is null or id < $6) order by id desc limit $7`,
-);
-const listNewer = sql(
-	"audit.list_newer",
-	`select ${columns} from ledger_entries where ${filters} and id > $6 order by id limit $7`,
-);
+/** $1 tenant, $2 newest id (exclusive), $3 oldest id (exclusive), $4 what the walk is by, $5 how many, $6 actor or null. */
+const list = (name: string, by: "id" | "action" | "actor", order: "asc" | "desc") => {
+	const first = by === "id" ? "$4::text is null" : `${by} = $4`;
+	const walk = `from ledger_entries where tenant_id = $1 and ${first} and id < $2 and id > $3 order by id ${order}`;
+	return {
+		page: sql(
+			`audit.list_${name}`,
+			`select ${columns} from (select ${columns}, actor ${walk} limit ${lookMax}) e where $6::text is null or actor = $6
+			order by id ${order} limit $5`,
+		),
+		edge: sql(`audit.edge_of_${name}`, `select id ${walk} offset ${lookMax - 1} limit 2`),
+	};
+};
+const lists = {
+	id: { newest: list("newest", "id", "desc"), oldest: list("oldest", "id", "asc") },
+	action: {
+		newest: list("by_action", "action", "desc"),
+		oldest: list("by_action_oldest", "action", "asc"),
+	},
+	actor: {
+		newest: list("by_actor", "actor", "desc"),
+		oldest: list("by_actor_oldest", "actor", "asc"),
+	},
+};
 
 export interface EntryFilter {
 	readonly action: string | undefined;
@@ -80,22 +95,25 @@ export interface EntryFilter {
 	readonly until: string | undefined;
 }
 
-/** Newest first; with `before`, the next newer ones, oldest of them first. */
-export function listEntries(
+/**
+ * Newest first; with `before`, the next newer ones, oldest of them first. Of one type and one actor: those among the next
+ * `lookMax` of the type.
+ */
+export async function listEntries(
 	tx: Tx,
 	tenantId: string,
-	filter: EntryFilter,
-	page: {
-		readonly after: string | undefined;
-		readonly before: string | undefined;
-		readonly limit: number;
-	},
-): Promise<StoredEntry[]> {
-	const { action, actor, from, until } = filter;
-	const asked = [action, actor, from, until].map((one) => one ?? null);
-	if (page.before !== undefined)
-		return tx.query<StoredEntry>(listNewer, [tenantId, ...asked, page.before, page.limit]);
-	return tx.query<StoredEntry>(listOlder, [tenantId, ...asked, page.after ?? null, page.limit]);
+	{ action, actor, from = zeroId, until = lastId }: EntryFilter,
+	{ after = lastId, before, limit }: PageQuery,
+): Promise<Listed<StoredEntry>> {
+	const by = action !== undefined ? "action" : actor !== undefined ? "actor" : "id";
+	const { page, edge } = lists[by][before === undefined ? "newest" : "oldest"];
+	const above = before === undefined || before < from ? from : before;
+	const walk = [tenantId, after < until ? after : until, above, action ?? actor ?? null];
+	const rows = await tx.query<StoredEntry>(page, [...walk, limit, actor ?? null]);
+	if (by !== "action" || actor === undefined || rows.length === limit)
+		return { rows, lookedTo: undefined };
+	const [last, beyond] = await tx.query<{ id: string }>(edge, walk);
+	return { rows, lookedTo: beyond === undefined ? undefined : last?.id };
 }
 
 const find = sql(
@@ -179,10 +197,12 @@ export interface StoredCheckpoint {
 }
 
 const checkpointColumns = "epoch, size, root, checkpoint, public_key, signed_at";
+/** The largest that its column holds: no log has come so far. */
+const epochMost = 2_147_483_647;
 const newestCheckpoints = sql(
 	"audit.checkpoints",
 	`select ${checkpointColumns} from ledger_checkpoints
-	where tenant_id = $1 and ($2::integer is null or (epoch, size) < ($2, $3::bigint)) order by epoch desc, size desc limit $4`,
+	where tenant_id = $1 and (epoch, size) < ($2::integer, $3::bigint) order by epoch desc, size desc limit $4`,
 );
 
 /** Newest first, older than `before` when given. */
@@ -192,7 +212,7 @@ export function listCheckpoints(
 	before: { readonly epoch: number; readonly size: number } | undefined,
 	limit: number,
 ): Promise<StoredCheckpoint[]> {
-	const values = [tenantId, before?.epoch ?? null, before?.size ?? null, limit];
+	const values = [tenantId, before?.epoch ?? epochMost, before?.size ?? 0, limit];
 	return tx.query<StoredCheckpoint>(newestCheckpoints, values);
 }
 

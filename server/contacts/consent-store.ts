@@ -2,7 +2,7 @@
  * SQL of consent statements: appended, never changed, never deleted. The newest of an address holds.
  */
 import { type Scope, sql, type Tx } from "#platform/db.ts";
-import type { PageQuery } from "#platform/page.ts";
+import { boundsOf, lastId, type Listed, lookMax, type PageQuery, zeroId } from "#platform/page.ts";
 import { newestFirst } from "./store.ts";
 
 export interface StatementRow {
@@ -37,7 +37,7 @@ const newestStatementStatement = sql(
 	"contacts.newest_statement",
 	`select ${statementColumns} from consent_statements c
 	where c.tenant_id = $1 and c.environment = $2 and c.channel = 'sms' and c.address_index = $3
-	order by ${newestFirst} limit 1`,
+	order by ${newestFirst("c")} limit 1`,
 );
 
 export async function newestStatement(
@@ -71,36 +71,47 @@ export function insertStatements(tx: Tx, scope: Scope, rows: readonly NewStateme
 	]);
 }
 
-const currentOnly = `not exists (
-	select 1 from consent_statements o
+const currentOnly = `c.id = (
+	select o.id from consent_statements o
 	where o.tenant_id = c.tenant_id and o.environment = c.environment and o.channel = c.channel
 		and o.address_index = c.address_index
-		and (o.consented_at, not o.granted, o.id) > (c.consented_at, not c.granted, c.id)
+	order by ${newestFirst("o")} limit 1
 )`;
 
-const listCurrentStatement = sql(
-	"contacts.list_current",
-	`select ${statementColumns} from consent_statements c
-	where c.tenant_id = $1 and c.environment = $2 and c.channel = 'sms'
-		and ($3::bytea is null or c.address_index = $3) and ($4::uuid is null or c.id < $4) and ${currentOnly}
-	order by c.id desc limit $5`,
-);
-const listCurrentBeforeStatement = sql(
-	"contacts.list_current_before",
-	`select ${statementColumns} from consent_statements c
-	where c.tenant_id = $1 and c.environment = $2 and c.channel = 'sms'
-		and ($3::bytea is null or c.address_index = $3) and c.id > $4::uuid and ${currentOnly}
-	order by c.id asc limit $5`,
+const list = (name: string, order: "asc" | "desc") =>
+	sql(
+		`contacts.list_current${name}`,
+		`select ${statementColumns} from consent_statements c
+		where c.tenant_id = $1 and c.environment = $2 and c.channel = 'sms' and c.id < $3 and c.id > $4 and ${currentOnly}
+		order by c.id ${order} limit $5`,
+	);
+const lists = { newest: list("", "desc"), oldest: list("_before", "asc") };
+const edgeStatement = sql(
+	"contacts.statements_edge",
+	"select id from wx.statements_edge($1, $2, $3, $4) as id",
 );
 
-/** The statement that holds, one per address, newest first; with `before`, nearest first. */
-export function listCurrent(
+/**
+ * The statement that holds, one per address, newest first; with `before`, nearest first. Among the next `lookMax` of the
+ * tenant, of both its environments; a person's own at once.
+ */
+export async function listCurrent(
 	tx: Tx,
 	scope: Scope,
 	index: Buffer | undefined,
 	page: PageQuery,
-): Promise<StatementRow[]> {
-	const statement = page.before === undefined ? listCurrentStatement : listCurrentBeforeStatement;
-	const from = page.before ?? page.after ?? null;
-	return tx.query(statement, [scope.tenantId, scope.environment, index ?? null, from, page.limit]);
+): Promise<Listed<StatementRow>> {
+	const backwards = page.before !== undefined;
+	const asked = { before: page.after ?? lastId, after: page.before ?? zeroId };
+	if (index !== undefined) {
+		const row = await newestStatement(tx, scope, index);
+		const isThere = row !== undefined && row.id < asked.before && row.id > asked.after;
+		return { rows: isThere ? [row] : [], lookedTo: undefined };
+	}
+	const look = [asked.before, asked.after, lookMax, backwards];
+	const edge = await tx.query<{ id: string }>(edgeStatement, look);
+	const { before, after, lookedTo } = boundsOf(asked, backwards, edge);
+	const values = [scope.tenantId, scope.environment, before, after, page.limit];
+	const rows = await tx.query<StatementRow>(backwards ? lists.oldest : lists.newest, values);
+	return { rows, lookedTo };
 }

@@ -1,12 +1,11 @@
 /** SQL of suppressions that have no index of their own yet. Under the worker's role. */
 import { type Environment, sql, type Tx } from "#platform/db.ts";
+import { zeroId } from "#platform/page.ts";
 
 const tenantsStatement = sql(
 	"contacts.tenants_to_reindex",
 	`select tenant_id as "tenantId" from wx.tenants_to_reindex($1, $2)`,
 );
-
-const noTenant = "00000000-0000-0000-0000-000000000000";
 
 /** Tenants that have such rows, in order, behind `after`. */
 export async function tenantsToReindex(
@@ -14,7 +13,7 @@ export async function tenantsToReindex(
 	after: string | undefined,
 	most: number,
 ): Promise<string[]> {
-	const rows = await tx.query<{ tenantId: string }>(tenantsStatement, [after ?? noTenant, most]);
+	const rows = await tx.query<{ tenantId: string }>(tenantsStatement, [after ?? zeroId, most]);
 	return rows.map(({ tenantId }) => tenantId);
 }
 
@@ -38,5 +37,5 @@ export function oldSuppressions(
 	after: string | undefined,
 	most: number,
 ): Promise<OldSuppression[]> {
-	return tx.query(oldStatement, [tenantId, after ?? noTenant, most]);
+	return tx.query(oldStatement, [tenantId, after ?? zeroId, most]);
 }

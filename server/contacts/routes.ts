@@ -8,7 +8,7 @@ import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { type Ids, readId, showId } from "#platform/ids.ts";
-import { pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
+import { describeLook, pageAnswer, pageSchema, readPage, showPage } from "#platform/page.ts";
 import type { ContactKeys, Vault } from "#vault/index.ts";
 import { addressIndex, addressKey, type ReadNumber, requireNumber } from "./address.ts";
 import { recordStatement, showPreference } from "./consent.ts";
@@ -64,7 +64,7 @@ function listPreferences({ db, vault, readNumber }: ContactParts): Route {
 		operationId: "listPreferences",
 		tag: "Consent",
 		summary: "List what people have said they want",
-		description: "The statement that holds for each person, most recently recorded first.",
+		description: `The statement that holds for each person, most recently recorded first. ${describeLook("statements", "When people have said something else since, or in the other environment,")}`,
 		permission: "preferences:read",
 		idempotency: "none",
 		audited: false,
@@ -77,11 +77,12 @@ function listPreferences({ db, vault, readNumber }: ContactParts): Route {
 			await vault.warm([scope.tenantId]);
 			const page = readPage("cns", query);
 			const index = indexOf(vault, scope, readNumber, "query.handle", query.handle);
-			const { rows, contacts } = await db.inTenant(scope, async (tx) =>
-				withContacts(vault, tx, scope, await listCurrent(tx, scope, index, page)),
-			);
+			const { listed, contacts } = await db.inTenant(scope, async (tx) => {
+				const listed = await listCurrent(tx, scope, index, page);
+				return { listed, ...(await withContacts(vault, tx, scope, listed.rows)) };
+			});
 			const show = (row: StatementRow) => showPreference(vault, contacts, scope, row);
-			const body = showPage("cns", page, rows, show);
+			const body = showPage("cns", page, listed, show);
 			return { status: 200, body };
 		},
 	});
@@ -184,7 +185,7 @@ function listSuppressed({ db, vault, readNumber }: ContactParts): Route {
 		operationId: "listSmsSuppressions",
 		tag: "Consent",
 		summary: "List who gets no messages",
-		description: "The suppressions in force, newest first.",
+		description: `The suppressions in force, newest first. ${describeLook("suppressions", "When many have ended, or are for another reason or in the other environment,")}`,
 		permission: "suppressions:read",
 		idempotency: "none",
 		audited: false,
@@ -212,12 +213,12 @@ function listSuppressed({ db, vault, readNumber }: ContactParts): Route {
 					? undefined
 					: addressKey(vault, scope, requireNumber(readNumber, destination, "query.destination"));
 			const reason = query.reason === undefined ? undefined : reasonNamed(query.reason);
-			const { rows, contacts } = await db.inTenant(scope, async (tx) => {
-				const rows = await listSuppressions(tx, scope, { address, reason }, page);
-				return withContacts(vault, tx, scope, rows);
+			const { listed, contacts } = await db.inTenant(scope, async (tx) => {
+				const listed = await listSuppressions(tx, scope, { address, reason }, page);
+				return { listed, ...(await withContacts(vault, tx, scope, listed.rows)) };
 			});
 			const show = (row: SuppressionRow) => showSuppression(vault, contacts, scope, row);
-			const body = showPage("sup", page, rows, show);
+			const body = showPage("sup", page, listed, show);
 			return { status: 200, body };
 		},
 	});
@@ -255,7 +256,7 @@ function suppress({ db, vault, clock, ids, readNumber }: ContactParts): Route {
 			const { isNew, rows, contacts } = await db.inTenant(scope, async (tx) => {
 				const { isNew } = await suppressManually(tx, vault, request);
 				const page = { after: undefined, before: undefined, limit: 1 };
-				const rows = await listSuppressions(tx, scope, filter, page);
+				const { rows } = await listSuppressions(tx, scope, filter, page);
 				await audit.record(tx, { targets: rows.map((row) => showId("sup", row.id)) });
 				return { isNew, ...(await withContacts(vault, tx, scope, rows)) };
 			});

@@ -5,7 +5,7 @@
  */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
 import { byteas, texts, uuids } from "#platform/db-arrays.ts";
-import type { PageQuery } from "#platform/page.ts";
+import { boundsOf, lastId, type Listed, lookMax, type PageQuery, zeroId } from "#platform/page.ts";
 
 export interface IndexKey {
 	readonly tenantId: string;
@@ -28,7 +28,8 @@ export function factKey(key: IndexKey): string {
  * The order of one address's statements: later consent first; a revocation beats a grant of the same
  * moment. Not the order of ids: two processes' clocks may differ by more than two statements do.
  */
-export const newestFirst = "c.consented_at desc, c.granted asc, c.id desc";
+export const newestFirst = (c: string): string =>
+	`${c}.consented_at desc, ${c}.granted asc, ${c}.id desc`;
 
 /** `offset 0`: one look into an index for each address, or PostgreSQL reads and hashes all that the tenant ever suppressed. */
 const suppressedAmongStatement = sql(
@@ -78,7 +79,7 @@ const consentAmongStatement = sql(
 		select c.granted from consent_statements c
 		where c.tenant_id = k.tenant_id and c.environment = k.environment and c.channel = 'sms'
 			and c.address_index = k.address_index
-		order by ${newestFirst} limit 1
+		order by ${newestFirst("c")} limit 1
 	) n`,
 );
 
@@ -112,7 +113,13 @@ function bothOf(keys: readonly AddressKey[]): unknown[] {
 
 // Suppressions ------------------------------------------------------------------------------------
 
-export type SuppressionReason = "stop" | "manual" | "complaint";
+export const suppressionReasons = ["stop", "manual", "complaint"] as const;
+export type SuppressionReason = (typeof suppressionReasons)[number];
+
+export interface SuppressionFilter {
+	readonly address?: AddressKey | undefined;
+	readonly reason?: SuppressionReason | undefined;
+}
 
 export interface SuppressionRow {
 	readonly id: string;
@@ -164,15 +171,18 @@ const endByStartStatement = sql(
 	`with said as (
 		select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::float8[])
 			as n (tenant_id, environment, address_index, suppression_index, at_ms)
-	), found as (
-		select s.tenant_id, s.id, n.at_ms from said n join suppressions s on s.tenant_id = n.tenant_id and s.environment = n.environment
-			and s.channel = 'sms' and s.suppression_index = n.suppression_index and s.ended_at is null
-		union all
-		select s.tenant_id, s.id, n.at_ms from said n join suppressions s on s.tenant_id = n.tenant_id and s.environment = n.environment
-			and s.channel = 'sms' and s.address_index = n.address_index and s.suppression_index is null and s.ended_at is null
+	), found as materialized (
+		select n.tenant_id, f.id, n.at_ms from said n cross join lateral (
+			select s.id from suppressions s where s.tenant_id = n.tenant_id and s.environment = n.environment
+				and s.channel = 'sms' and s.suppression_index = n.suppression_index and s.reason = 'stop' and s.ended_at is null
+			union all
+			select s.id from suppressions s where s.tenant_id = n.tenant_id and s.environment = n.environment
+				and s.channel = 'sms' and s.address_index = n.address_index and s.suppression_index is null and s.reason = 'stop' and s.ended_at is null
+			offset 0
+		) f
 	)
 	update suppressions s set ended_at = to_timestamp(f.at_ms / 1000), ended_reason = 'start'
-	from found f where s.tenant_id = f.tenant_id and s.id = f.id and s.ended_at is null and s.reason = 'stop'
+	from found f where s.tenant_id = f.tenant_id and s.id = f.id and s.ended_at is null
 	returning s.id, s.tenant_id as "tenantId", s.environment::text as environment`,
 );
 
@@ -196,40 +206,58 @@ const suppressionColumns = `id, address_index as "addressIndex", address_sealed 
 	(extract(epoch from created_at) * 1000)::float8 as "createdAt",
 	(extract(epoch from ended_at) * 1000)::float8 as "endedAt", ended_reason as "endedReason"`;
 
-const listSuppressionsStatement = sql(
-	"contacts.list_suppressions",
-	`select ${suppressionColumns} from suppressions
-	where tenant_id = $1 and environment = $2 and channel = 'sms' and ended_at is null
-		and ($3::bytea is null or suppression_index = $3 or (suppression_index is null and address_index = $7))
-		and ($4::text is null or reason = $4) and ($5::uuid is null or id < $5)
-	order by id desc limit $6`,
-);
-const listSuppressionsBeforeStatement = sql(
-	"contacts.list_suppressions_before",
-	`select ${suppressionColumns} from suppressions
-	where tenant_id = $1 and environment = $2 and channel = 'sms' and ended_at is null
-		and ($3::bytea is null or suppression_index = $3 or (suppression_index is null and address_index = $7))
-		and ($4::text is null or reason = $4) and id > $5::uuid
-	order by id asc limit $6`,
+const inForce =
+	"s.tenant_id = $1 and s.environment = $2 and s.channel = 'sms' and s.ended_at is null";
+const onPage = "s.id < $3 and s.id > $4 and s.reason = any ($5::text[])";
+const list = (name: string, order: "asc" | "desc") => ({
+	all: sql(
+		`contacts.list_suppressions${name}`,
+		`select ${suppressionColumns} from suppressions s where ${inForce} and ${onPage} order by s.id ${order} limit $6`,
+	),
+	// Found by the person, whatever the planner thinks of the page's bounds.
+	ofPerson: sql(
+		`contacts.suppressions_of_person${name}`,
+		`select ${suppressionColumns} from (
+			select * from suppressions s where ${inForce} and s.suppression_index = $7
+			union all select * from suppressions s where ${inForce} and s.suppression_index is null and s.address_index = $8
+			offset 0
+		) s where ${onPage} order by s.id ${order} limit $6`,
+	),
+});
+const lists = { newest: list("", "desc"), oldest: list("_before", "asc") };
+const edgeStatement = sql(
+	"contacts.suppressions_edge",
+	"select id from wx.suppressions_edge($1, $2, $3, $4) as id",
 );
 
-/** In force only, newest first; with `before`, nearest first. */
-export function listSuppressions(
+/**
+ * In force only, newest first; with `before`, nearest first. Among the next `lookMax` of the tenant, of both its environments
+ * and ended ones too; a person's own at once.
+ */
+export async function listSuppressions(
 	tx: Tx,
-	scope: Scope,
-	filter: {
-		readonly address?: AddressKey | undefined;
-		readonly reason?: SuppressionReason | undefined;
-	},
+	{ tenantId, environment }: Scope,
+	{ address, reason }: SuppressionFilter,
 	page: PageQuery,
-): Promise<SuppressionRow[]> {
-	const statement =
-		page.before === undefined ? listSuppressionsStatement : listSuppressionsBeforeStatement;
-	const { tenantId, environment } = scope;
-	const from = page.before ?? page.after ?? null;
-	const { address, reason = null } = filter;
-	const [own, index] = [address?.suppressionIndex ?? null, address?.index ?? null];
-	return tx.query(statement, [tenantId, environment, own, reason, from, page.limit, index]);
+): Promise<Listed<SuppressionRow>> {
+	const backwards = page.before !== undefined;
+	const { all, ofPerson } = backwards ? lists.oldest : lists.newest;
+	const asked = { before: page.after ?? lastId, after: page.before ?? zeroId };
+	const valuesOf = ({ before, after }: typeof asked) => [
+		tenantId,
+		environment,
+		before,
+		after,
+		reason === undefined ? suppressionReasons : [reason],
+		page.limit,
+	];
+	if (address !== undefined) {
+		const values = [...valuesOf(asked), address.suppressionIndex, address.index];
+		return { rows: await tx.query(ofPerson, values), lookedTo: undefined };
+	}
+	const look = [asked.before, asked.after, lookMax, backwards];
+	const bounds = boundsOf(asked, backwards, await tx.query<{ id: string }>(edgeStatement, look));
+	return { rows: await tx.query(all, valuesOf(bounds)), lookedTo: bounds.lookedTo };
 }
 
 const findSuppressionStatement = sql(
@@ -259,7 +287,7 @@ const indexSuppressionsStatement = sql(
 	where s.tenant_id = n.tenant_id and s.environment = n.environment and s.channel = 'sms'
 		and s.address_index = n.address_index and s.suppression_index is null and s.ended_at is null and not exists (
 			select 1 from suppressions o where o.tenant_id = s.tenant_id and o.environment = s.environment and o.channel = s.channel
-				and o.suppression_index = n.suppression_index and o.reason = s.reason and o.ended_at is null
+				and o.suppression_index = n.suppression_index and o.reason = s.reason and o.ended_at is null offset 0
 		)`,
 );
 

@@ -21,6 +21,7 @@ import {
 	endManually,
 	findSuppression,
 	insertSuppressions,
+	suppressionReasons,
 	type SuppressionRow,
 } from "./store.ts";
 
@@ -127,8 +128,7 @@ const endings = { start: "keyword_start", manual: "api_key" } as const;
 
 /** The public name of a reason, and back. */
 export function reasonNamed(shown: string): SuppressionRow["reason"] | undefined {
-	for (const reason of ["stop", "manual", "complaint"] as const)
-		if (shownReasons[reason] === shown) return reason;
+	for (const reason of suppressionReasons) if (shownReasons[reason] === shown) return reason;
 	return undefined;
 }
 

@@ -146,8 +146,9 @@ const loadStatement = sql(
 	"lanes.load",
 	`select m.tenant_id, m.id, m.environment::text as environment, m.class, m.address_index, m.sender_index, m.sealed, m.country, m.dlt_template_id,
 		m.expires_at, m.ruleset, m.clear_until, m.seal
-	from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, id)
-	join messages m on m.tenant_id = k.tenant_id and m.id = k.id and m.id between $3 and $4`,
+	from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, id) cross join lateral (
+		select * from messages f where f.tenant_id = k.tenant_id and f.id = k.id and f.id between $3 and $4 offset 0
+	) m`,
 );
 
 export interface LoadedMessage {
@@ -172,7 +173,7 @@ export function loadMessages(
 	tenantIds: readonly string[],
 	ids: readonly string[],
 ): Promise<LoadedMessage[]> {
-	// The bounds let the planner leave out the partitions of other months.
+	// The bounds leave out the partitions of other months. Between them may lie all that the tenant ever sent.
 	const sorted = ids.toSorted();
 	const values = [uuids(tenantIds), uuids(ids), sorted[0], sorted.at(-1)];
 	return tx.query<LoadedMessage>(loadStatement, values);

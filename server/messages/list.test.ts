@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import type { Scope } from "#platform/db.ts";
 import { readId } from "#platform/ids.ts";
+import { lookMax, showPage } from "#platform/page.ts";
 import { testDatabase } from "../../tests/support/database.ts";
-import { cursorsOf, type ListQuery } from "./list.ts";
-import { listMessages, type ListFilter, lookMax } from "./read-store.ts";
+import { listMessages, type ListFilter } from "./read-store.ts";
 import { sampleJudged } from "./sample-judged.ts";
 import { insertInbound, insertJudged, type JudgedMessage } from "./store.ts";
 
@@ -67,16 +67,12 @@ async function page(
 		...filter,
 	};
 	const listed = await app.inTenant(scope, (tx) => listMessages(tx, scope, whole));
-	const cursor =
-		from === undefined ? {} : { [backwards ? "ending_before" : "starting_after"]: "x" };
-	const { rows, cursors } = cursorsOf(listed, cursor as ListQuery, limit);
-	const read = (shown: string | null | undefined): string | undefined =>
-		shown === null || shown === undefined ? undefined : readId("msg", shown);
-	return {
-		ids: rows.map((row) => row.id),
-		next: read(cursors["next_cursor"]),
-		previous: read(cursors["prev_cursor"]),
-	};
+	const asked = backwards ? { after: undefined, before: from } : { after: from, before: undefined };
+	const query = { ...asked, size: limit, limit: limit + 1 };
+	const shown = showPage("msg", query, listed, (row) => row.id);
+	const read = (cursor: string | null): string | undefined =>
+		cursor === null ? undefined : readId("msg", cursor);
+	return { ids: shown.data, next: read(shown.next_cursor), previous: read(shown.prev_cursor) };
 }
 
 async function pages(
@@ -180,5 +176,29 @@ describe("a list of a tenant with many messages", () => {
 		const addressIndex = Buffer.alloc(32, 40);
 		assert.deepEqual((await pages(scopes.live, { addressIndex }, 100))[0], wanted);
 		assert.deepEqual((await pages(scopes.live, { addressIndex }, 100, true))[0], wanted);
+	});
+
+	test("what went wrong is found by its events, a thousand of each state at a time", async () => {
+		// All have failed but every 600th, which was rejected; the newest has been delivered since.
+		await admin.run(
+			`insert into message_events (tenant_id, message_id, id, environment, status, occurred_at)
+			select m.tenant_id, m.id, gen_random_uuid(), 'live', case when n % 600 = 0 then 43 else 42 end, now()
+			from generate_series(1, $2::integer) as n join messages m on m.tenant_id = $1
+				and m.id = ('01a203a0-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid`,
+			[tenantId, many],
+		);
+		await admin.run(
+			`insert into message_states (tenant_id, message_id, environment, status, changed_at, event_id)
+			select e.tenant_id, e.message_id, e.environment, case when e.message_id = $2 then 40 else e.status end, now(), e.id
+			from message_events e where e.tenant_id = $1`,
+			[tenantId, id(many)],
+		);
+		const rejected = numbersWhere((n) => n % 600 === 0);
+		const wrong = numbersWhere((n) => n < many);
+		assert.deepEqual(await pages(scopes.live, { ranks: [43] }, 20), [rejected]);
+		assert.deepEqual((await pages(scopes.live, { ranks: [43, 42] }, 300)).flat(), wrong);
+		const few = { ranks: [42, 43], class: 3 };
+		const found = await pages(scopes.live, few, 20);
+		assert.deepEqual(found, [[], [], [id(5)]]);
 	});
 });

@@ -1,21 +1,18 @@
 /**
- * Reads a list's query into a filter, and makes cursors. A cursor is the id of a message, as shown.
+ * Reads a list's query into a filter.
  */
 import { readNumber } from "#channels/index.ts";
 import type { Scope } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
-import { firstIdAt, readId, showId } from "#platform/ids.ts";
+import { firstIdAt } from "#platform/ids.ts";
+import type { PageInput, PageQuery } from "#platform/page.ts";
 import { classNumber, messageClasses } from "#policy/index.ts";
 import type { Vault } from "#vault/index.ts";
 import { tagIndexOf } from "./prepare.ts";
-import { messagePrefix } from "./render.ts";
 import { messageErrors, ranksOf } from "./state.ts";
-import type { Listed, ListFilter, StoredMessage } from "./read-store.ts";
+import type { ListFilter } from "./read-store.ts";
 
-export interface ListQuery {
-	readonly limit?: number;
-	readonly starting_after?: string;
-	readonly ending_before?: string;
+export interface ListQuery extends PageInput {
 	readonly created_after?: string;
 	readonly created_before?: string;
 	readonly direction?: "outbound" | "inbound";
@@ -27,18 +24,13 @@ export interface ListQuery {
 	readonly from?: string;
 }
 
-/** Undefined when nothing can match. */
 export function readFilter(
 	vault: Vault,
 	scope: Scope,
 	query: ListQuery,
+	page: PageQuery,
 	nowMs: number,
-): ListFilter | undefined {
-	if (query.starting_after !== undefined && query.ending_before !== undefined)
-		throw Fault.parameter(
-			"query.ending_before",
-			"ending_before cannot be given together with starting_after.",
-		);
+): ListFilter {
 	const category = query.category === "marketing" ? "promotional" : query.category;
 	const messageClass = messageClasses.find((one) => one === category);
 	if (category !== undefined && messageClass === undefined)
@@ -52,16 +44,10 @@ export function readFilter(
 	// An inbound message comes from a person, an outbound one goes to a person.
 	const [person, own] = inbound === true ? [query.from, query.to] : [query.to, query.from];
 	return {
-		before: smaller(
-			cursor("starting_after", query.starting_after),
-			moment("created_before", query.created_before),
-		),
-		after: larger(
-			cursor("ending_before", query.ending_before),
-			moment("created_after", query.created_after),
-		),
-		backwards: query.ending_before !== undefined,
-		limit: query.limit ?? 20,
+		before: smaller(page.after, moment("created_before", query.created_before)),
+		after: larger(page.before, moment("created_after", query.created_after)),
+		backwards: page.before !== undefined,
+		limit: page.limit,
 		inbound,
 		class: messageClass === undefined ? undefined : classNumber(messageClass),
 		ranks: query.status?.flatMap((status) => ranks(status)),
@@ -87,14 +73,6 @@ function ranks(status: string): number[] {
 	return found;
 }
 
-function cursor(name: string, shown: string | undefined): string | undefined {
-	if (shown === undefined) return undefined;
-	const id = readId(messagePrefix, shown);
-	if (id === undefined)
-		throw Fault.parameter(`query.${name}`, "That is not a cursor of a list of messages.");
-	return id;
-}
-
 function moment(name: string, text: string | undefined): string | undefined {
 	if (text === undefined) return undefined;
 	const ms = Date.parse(text);
@@ -109,33 +87,4 @@ function smaller(a: string | undefined, b: string | undefined): string | undefin
 
 function larger(a: string | undefined, b: string | undefined): string | undefined {
 	return a === undefined ? b : b === undefined ? a : a > b ? a : b;
-}
-
-/**
- * `rows` has one more than the page when there is more; that one is cut off where it was found. A look that ended before
- * the list did (`lookedTo`) goes on from there, whatever the page holds.
- */
-export function cursorsOf(
-	{ rows, lookedTo }: Listed,
-	query: ListQuery,
-	limit: number,
-): { rows: StoredMessage[]; cursors: Record<string, string | null> } {
-	const backwards = query.ending_before !== undefined;
-	const more = rows.length > limit;
-	const page = backwards ? rows.slice(more ? 1 : 0) : rows.slice(0, limit);
-	const show = (id: string | undefined): string | null =>
-		id === undefined ? null : showId(messagePrefix, id);
-	const first = page[0]?.id;
-	const last = page.at(-1)?.id;
-	const cameFrom = query.starting_after !== undefined;
-	return {
-		rows: page,
-		cursors: {
-			next_cursor: show(backwards ? (last ?? lookedTo) : more ? last : lookedTo),
-			prev_cursor: show(
-				backwards ? (more ? first : lookedTo) : cameFrom ? (first ?? lookedTo) : undefined,
-			),
-			refresh_cursor: show(first),
-		},
-	};
 }

@@ -4,9 +4,10 @@ import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { type Route, route } from "#platform/http.ts";
 import { type Ids, readId, showId } from "#platform/ids.ts";
+import { describeLook, readPage, showPage } from "#platform/page.ts";
 import { explain } from "#policy/index.ts";
 import type { ContactKey, ContactKeys, Vault } from "#vault/index.ts";
-import { cursorsOf, readFilter } from "./list.ts";
+import { readFilter } from "./list.ts";
 import * as store from "./read-store.ts";
 import { contactOf } from "./prepare.ts";
 import { messagePrefix, openContents, renderError, renderStored } from "./render.ts";
@@ -40,7 +41,7 @@ export function listRoute(parts: ReadRouteParts): Route {
 		idempotency: "none",
 		audited: false,
 		summary: "List messages, newest first",
-		description: `A page looks at ${store.lookMax.toLocaleString("en")} messages at most. With a filter that few of them fit it may hold fewer than \`limit\`, or none, while \`next_cursor\` is not null: go on from there.`,
+		description: describeLook("messages", "With a filter that few of them fit"),
 		query: shapes.listQuery,
 		answers: {
 			200: { description: "A page.", schema: shapes.messageList },
@@ -51,24 +52,17 @@ export function listRoute(parts: ReadRouteParts): Route {
 		handle: async ({ scope, query }) => {
 			await parts.vault.warm([scope.tenantId]);
 			const nowMs = parts.clock.now();
-			const filter = readFilter(parts.vault, scope, query, nowMs);
+			const page = readPage(messagePrefix, query);
+			const filter = readFilter(parts.vault, scope, query, page, nowMs);
 			const { listed, contacts } = await parts.db.inTenant(scope, async (tx) => {
-				const listed =
-					filter === undefined
-						? { rows: [], lookedTo: undefined }
-						: await store.listMessages(tx, scope, { ...filter, limit: filter.limit + 1 });
+				const listed = await store.listMessages(tx, scope, filter);
 				return { listed, contacts: await loadContacts(parts, tx, scope, listed.rows) };
 			});
 			const keyOf = (row: store.StoredMessage): ContactKey | undefined =>
 				contacts.of(contactOf(scope, row.address_index));
-			const page = cursorsOf(listed, query, filter?.limit ?? 0);
-			return {
-				status: 200,
-				body: {
-					...page.cursors,
-					data: page.rows.map((row) => renderStored(parts.vault, keyOf(row), scope, row, nowMs)),
-				},
-			};
+			const show = (row: store.StoredMessage) =>
+				renderStored(parts.vault, keyOf(row), scope, row, nowMs);
+			return { status: 200, body: showPage(messagePrefix, page, listed, show) };
 		},
 	});
 }

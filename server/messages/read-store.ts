@@ -3,6 +3,7 @@
  * serves them and look at a bounded number of messages, however many there are and however few fit.
  */
 import { type Scope, sql, type Tx } from "#platform/db.ts";
+import { type Bounds, boundsOf, lastId, type Listed, lookMax, zeroId } from "#platform/page.ts";
 
 /** A message with its present state, as stored. */
 export interface StoredMessage {
@@ -109,34 +110,33 @@ const walks = {
 } as const;
 /**
  * What went wrong is found by its events (see message_events_of_note), without reading the many that went
- * well. A message may have had the state and left it, so the present state is asked too.
+ * well. A message may have had the state and left it, so the present state is asked too. $13: the oldest id to look at.
  */
+const ofNote = (after: string) => `select e.message_id, e.status from message_events e
+	where e.tenant_id = $1 and e.environment = $2 and e.status = asked.rank and e.status not in (20, 40) and e.message_id < $3 and ${after}
+	order by e.message_id desc`;
 const byStateStatement = sql(
 	"messages.list_by_state",
-	`select ${columns} from message_events e join messages m on m.tenant_id = e.tenant_id and m.id = e.message_id ${joins}
-	where e.tenant_id = $1 and e.environment = $2 and e.status = any ($7::smallint[]) and e.status not in (20, 40)
-		and e.status = s.status and e.message_id < $3 and e.message_id > $4 and ${filters}
-	order by e.message_id desc limit $11`,
+	`select ${columns} from unnest($7::smallint[]) as asked (rank)
+	cross join lateral (${ofNote("e.message_id >= $13::uuid")} limit ${lookMax}) e
+	cross join lateral (select * from messages o where o.tenant_id = $1 and o.id = e.message_id offset 0) m ${joins}
+	where e.status = s.status and ${filters}
+	order by m.id desc limit $11`,
+);
+/** Where the look at one of several states ends first, when it ends before the list does. */
+const stateEdgeStatement = sql(
+	"messages.list_by_state_edge",
+	`select e.message_id as id from unnest($5::smallint[]) as asked (rank)
+	cross join lateral (${ofNote("e.message_id > $4")} offset ${lookMax - 1} limit 1) e
+	order by e.message_id desc limit 1`,
 );
 /** Ranks without an entry in that index: sent and delivered, and what has no events yet. */
 const commonRanks = new Set([5, 10, 20, 40]);
-
-const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
-const zeroId = "00000000-0000-0000-0000-000000000000";
 
 const edgeStatement = sql(
 	"messages.list_edge",
 	"select id from wx.list_edge($1, $2, $3, $4, $5) as id",
 );
-
-/** Messages that one page looks at, at most. Fewer may fit its filter, also none: the next page goes on. */
-export const lookMax = 1_000;
-
-export interface Listed {
-	readonly rows: readonly StoredMessage[];
-	/** The last message looked at, when the look ended before the list did; undefined when the list is at its end. */
-	readonly lookedTo: string | undefined;
-}
 
 type Walk = keyof typeof walks | "events";
 
@@ -147,34 +147,31 @@ function walkOf({ addressIndex, inbound, ranks, backwards }: ListFilter): Walk {
 	return isRare && !backwards ? "events" : "all";
 }
 
-interface Bounds {
-	readonly before: string;
-	readonly after: string;
-	readonly lookedTo: string | undefined;
-}
-
-/** What went to one number is few, and what went wrong is found by its events: they are not walked past others. */
-async function boundsOf(tx: Tx, filter: ListFilter, walk: Walk): Promise<Bounds> {
+/** What went to one number is few: it is not walked past others. */
+async function lookAt(tx: Tx, scope: Scope, filter: ListFilter, walk: Walk): Promise<Bounds> {
 	const { before = lastId, after = zeroId, backwards } = filter;
-	const all = { before, after, lookedTo: undefined };
-	if (walk === "address" || walk === "events") return all;
+	if (walk === "address") return { before, after, lookedTo: undefined };
+	if (walk === "events") {
+		const values = [scope.tenantId, scope.environment, before, after, filter.ranks];
+		const [edge] = await tx.query<{ id: string }>(stateEdgeStatement, values);
+		return { before, after, lookedTo: edge?.id };
+	}
 	const values = [before, after, lookMax, backwards, walk === "inbound"];
-	const [last, beyond] = await tx.query<{ id: string }>(edgeStatement, values);
-	if (last === undefined || beyond === undefined) return all;
-	return {
-		...all,
-		...(backwards ? { before: beyond.id } : { after: beyond.id }),
-		lookedTo: last.id,
-	};
+	return boundsOf(filter, backwards, await tx.query<{ id: string }>(edgeStatement, values));
 }
 
 /**
- * The messages of a page, newest first, among the next `lookMax`: of the tenant, of both its environments; or of those from
- * people when only they are asked for. All of those of a number, or in a state that is rare.
+ * The messages of a page, newest first or, backwards, oldest first, among the next `lookMax`: of the tenant, of both its
+ * environments; or of those from people when only they are asked for; or of those of each state that is rare. All of those
+ * of a number.
  */
-export async function listMessages(tx: Tx, scope: Scope, filter: ListFilter): Promise<Listed> {
+export async function listMessages(
+	tx: Tx,
+	scope: Scope,
+	filter: ListFilter,
+): Promise<Listed<StoredMessage>> {
 	const walk = walkOf(filter);
-	const { before, after, lookedTo } = await boundsOf(tx, filter, walk);
+	const { before, after, lookedTo } = await lookAt(tx, scope, filter, walk);
 	const values: unknown[] = [
 		scope.tenantId,
 		scope.environment,
@@ -190,10 +187,11 @@ export async function listMessages(tx: Tx, scope: Scope, filter: ListFilter): Pr
 		filter.nowMs,
 	];
 	if (walk === "address") values.push(filter.addressIndex);
+	if (walk === "events") values.push(lookedTo ?? zeroId);
 	const order = filter.backwards ? "oldest" : "newest";
 	const statement = walk === "events" ? byStateStatement : walks[walk][order];
 	const rows = await tx.query<StoredMessage>(statement, values);
-	return { rows: filter.backwards ? rows.reverse() : rows, lookedTo };
+	return { rows, lookedTo };
 }
 
 /**

@@ -57,7 +57,9 @@ function list({ db, vault }: TemplateParts): Route {
 			await vault.warm([scope.tenantId]);
 			const page = readPage("snd", query);
 			const rows = await db.inTenant(scope, (tx) => listSenders(tx, scope, page));
-			const body = showPage("snd", page, rows, (row) => showSender(vault, scope, row));
+			const body = showPage("snd", page, { rows, lookedTo: undefined }, (row) =>
+				showSender(vault, scope, row),
+			);
 			return { status: 200, body };
 		},
 	});

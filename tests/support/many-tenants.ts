@@ -1,7 +1,7 @@
 /**
  * Fills every table of a test's database with rows of many tenants, so that plans are made as they are when it has grown.
- * The rows mean nothing: each column gets values of its type, what may be null is so in half of the rows, and the tables'
- * own checks are dropped first.
+ * The rows mean nothing: each column gets values of its type, or of those that its check lists, what may be null is so in
+ * half of the rows, and the tables' own checks are dropped first.
  */
 import type { Admin } from "#platform/db.ts";
 
@@ -25,10 +25,15 @@ const values: Readonly<Record<string, string>> = {
 	"double precision": "random()",
 };
 
+/** Types of few values: a tenant may have any number of rows with each. */
+const fewValued = new Set(["wx.environment_name", "boolean", "smallint"]);
+
+/** Returns the names of the columns whose value leaves as many of a tenant's rows as the tenant has. */
 export async function fillWithTenants(
 	admin: Admin,
 	{ tenants, rows }: { readonly tenants: number; readonly rows: number },
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
+	const wide = new Set(["tenant_id"]);
 	await admin.run("set session_replication_role = replica");
 	const tables = await admin.run<{
 		name: string;
@@ -42,14 +47,22 @@ export async function fillWithTenants(
 			and exists (select 1 from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id')`,
 	);
 	for (const { name, columns } of tables) {
-		const checks = await admin.run<{ conname: string }>(
-			`select conname from pg_constraint where conrelid = '${name}'::regclass and contype = 'c'`,
+		const checks = await admin.run<{ conname: string; definition: string }>(
+			`select conname, pg_get_constraintdef(oid) as definition from pg_constraint
+			where conrelid = '${name}'::regclass and contype = 'c'`,
 		);
-		for (const { conname } of checks)
+		const listed = new Map<string, string>();
+		for (const { conname, definition } of checks) {
+			const [, column, list] =
+				/^CHECK \(\((\w+) = ANY \(ARRAY\[([^\]]+)\]\)\)\)/.exec(definition) ?? [];
+			if (column !== undefined)
+				listed.set(column, `(array[${list}])[1 + floor(random() * ${list?.split(",").length})]`);
 			await admin.run(`alter table ${name} drop constraint "${conname}"`);
+		}
 		const expressions = columns.map((column) => {
 			if (column.name === "tenant_id") return `md5((i % ${tenants})::text)::uuid`;
-			const value = values[column.type];
+			if (listed.has(column.name) || fewValued.has(column.type)) wide.add(column.name);
+			const value = listed.get(column.name) ?? values[column.type];
 			if (value === undefined)
 				throw new Error(`no values for ${name}.${column.name}, ${column.type}`);
 			return column.nullable ? `case when random() < 0.5 then ${value} end` : value;
@@ -61,4 +74,5 @@ export async function fillWithTenants(
 	}
 	await admin.run("set session_replication_role = origin");
 	await admin.run("analyze");
+	return wide;
 }
