@@ -36,6 +36,18 @@ create policy owner_reads on api_keys for all to waxwing_owner using true with c
 grant insert, select on api_keys to waxwing_app;
 grant update (revoked_at) on api_keys to waxwing_app;
 
+create table chore_places (
+	name text not null,
+	done_until timestamp with time zone not null,
+	constraint chore_places_pkey PRIMARY KEY (name),
+	constraint chore_places_name_check CHECK ((name = ANY (ARRAY['presume'::text, 'purge'::text])))
+);
+alter table chore_places enable row level security;
+alter table chore_places force row level security;
+create policy owner_all on chore_places for all to waxwing_owner using true with check true;
+create policy worker_all on chore_places for all to waxwing_worker using true with check true;
+grant select, update on chore_places to waxwing_worker;
+
 create table consent_statements (
 	tenant_id uuid not null,
 	id uuid not null,
@@ -557,6 +569,7 @@ create table parked_receipts (
 	constraint parked_receipts_pkey PRIMARY KEY (id, carrier_id),
 	constraint parked_receipts_error_code_check CHECK ((length(error_code) <= 8))
 );
+CREATE INDEX parked_receipts_by_age ON public.parked_receipts USING btree (received_at);
 CREATE INDEX parked_receipts_by_carrier ON public.parked_receipts USING btree (route_id, carrier_id);
 alter table parked_receipts enable row level security;
 alter table parked_receipts force row level security;
@@ -798,6 +811,7 @@ create table webhook_deliveries (
 	constraint webhook_deliveries_event_type_check CHECK ((event_type ~ '^[a-z_.]{1,60}$'::text)),
 	constraint webhook_deliveries_topic_check CHECK ((length(topic) <= 40))
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
+CREATE INDEX webhook_deliveries_by_age ON public.webhook_deliveries USING btree (created_at);
 CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (tenant_id, endpoint_id, due_at);
 alter table webhook_deliveries enable row level security;
 alter table webhook_deliveries force row level security;
@@ -999,10 +1013,26 @@ create function wx.purge(at timestamp with time zone, most integer)
 	returns integer
 	language plpgsql volatile security definer set search_path=public, wx;
 grant execute on function wx.purge(timestamp with time zone,integer) to waxwing_worker;
+create function wx.purge_rows(at timestamp with time zone, most integer)
+	returns integer
+	language plpgsql volatile security definer set search_path=public, wx;
+grant execute on function wx.purge_rows(timestamp with time zone,integer) to waxwing_worker;
+create function wx.purge_submissions(since timestamp with time zone, until timestamp with time zone, most integer)
+	returns integer
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.purge_submissions(timestamp with time zone,timestamp with time zone,integer) to waxwing_worker;
+create function wx.quiet_before(before timestamp with time zone, since timestamp with time zone, look integer)
+	returns TABLE(tenant_id uuid, message_id uuid, environment text, submitted_at timestamp with time zone, quiet boolean)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.quiet_before(timestamp with time zone,timestamp with time zone,integer) to waxwing_worker;
 create function wx.quiet_segments(before timestamp with time zone, most integer)
 	returns TABLE(tenant_id uuid, message_id uuid, environment text)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.quiet_segments(timestamp with time zone,integer) to waxwing_worker;
+create function wx.rematch_from(from_id uuid, look integer)
+	returns TABLE(route_id uuid, carrier_id text, state smallint, error_code text, looked_to uuid)
+	language sql volatile security definer set search_path=public, wx;
+grant execute on function wx.rematch_from(uuid,integer) to waxwing_worker;
 create function wx.rematch_parked(most integer)
 	returns TABLE(route_id uuid, carrier_id text, state smallint, error_code text)
 	language sql volatile security definer set search_path=public, wx;
@@ -1072,3 +1102,7 @@ create function wx.tenants_to_reindex(after_tenant uuid, most integer)
 	returns TABLE(tenant_id uuid)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.tenants_to_reindex(uuid,integer) to waxwing_worker;
+create function wx.unheard_between(since timestamp with time zone, until timestamp with time zone, most integer)
+	returns TABLE(tenant_id uuid, message_id uuid, environment text)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.unheard_between(timestamp with time zone,timestamp with time zone,integer) to waxwing_worker;

@@ -107,7 +107,7 @@ describe("a route that stands still", () => {
 			router: { candidates: () => [] },
 			heldIds: () => [],
 			unservedRouteIds: () => [standing],
-			places: new Map<string, LanePlace>(),
+			places: { lanes: new Map<string, LanePlace>() },
 			onEvents: () => undefined,
 		};
 		await add(100_001, 6_000);

@@ -21,6 +21,7 @@ import type { Metrics } from "#platform/metrics.ts";
 import { UncleanStop } from "#platform/unclean-stop.ts";
 import type { Vault } from "#vault/index.ts";
 import { createSuspects, type Suspects } from "./apart.ts";
+import { presumeUnheard, purgeOld } from "./aging.ts";
 import { claimLane, claimMax, releaseBatches, waitingLanes } from "./claim.ts";
 import type { LeftBatch, ToAccepting, ToSending } from "./channel.ts";
 import { createDispatcher, type Dispatcher, type Outlet } from "./dispatch.ts";
@@ -101,6 +102,8 @@ interface Inner extends SendingParts {
 }
 
 const classNumbers = [0, 1, 2, 3] as const;
+/** Chores that can wait, milliseconds. */
+const seldomMs = 300_000;
 const convertedLengthMin = 8;
 const yearMs = 365 * 86_400_000;
 /** How long what has left gathers before it is told, milliseconds. */
@@ -289,7 +292,7 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 		heldIds: () => [...lanes.batchIds(), ...suspects.batchIds(), ...recorder.openIds()],
 		unservedRouteIds: () =>
 			inner.routes.map((route) => route.id).filter((id) => !isBound(inner, id)),
-		places: new Map(),
+		places: { lanes: new Map() },
 	};
 	inner.claiming = startLoop({
 		log,
@@ -303,9 +306,11 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 		startLoop({
 			log,
 			name: "messages.housekeep",
-			everyMs: 300_000,
+			everyMs: seldomMs,
 			step: () => sweepSeldom(sweep),
 		}),
+		startLoop({ log, name: "messages.presume", everyMs: seldomMs, step: presumeUnheard(sweep) }),
+		startLoop({ log, name: "messages.purge", everyMs: seldomMs, step: purgeOld(sweep) }),
 	];
 }
 

@@ -1,7 +1,7 @@
 /**
  * SQL of submissions and receipts: what a carrier knows our messages by, and what it said of them.
  */
-import { type Database, sql, type Tx } from "#platform/db.ts";
+import { sql, type Tx } from "#platform/db.ts";
 import { float8s, int2s, texts, uuids } from "#platform/db-arrays.ts";
 
 export interface Submission {
@@ -167,62 +167,4 @@ export function unparkReceipts(
 	carrierIds: readonly string[],
 ): Promise<Unparked[]> {
 	return tx.query<Unparked>(unparkStatement, [routeId, texts(carrierIds)]);
-}
-
-const rematchStatement = sql(
-	"submissions.rematch",
-	"select route_id, carrier_id, state, error_code from wx.rematch_parked($1)",
-);
-
-/** Takes back parked receipts whose submission has become known otherwise. */
-export function rematchParked(tx: Tx, most: number): Promise<Unparked[]> {
-	return tx.query<Unparked>(rematchStatement, [most]);
-}
-
-const overdueStatement = sql(
-	"submissions.overdue",
-	"select tenant_id, message_id, environment from wx.overdue_messages(to_timestamp($1::float8 / 1000), $2)",
-);
-
-/** Messages handed over before `beforeMs` that have no final state: their receipts will not come. */
-export function overdueMessages(
-	tx: Tx,
-	beforeMs: number,
-	most: number,
-): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
-	return tx.query(overdueStatement, [beforeMs, most]);
-}
-
-const quietStatement = sql(
-	"submissions.quiet",
-	"select tenant_id, message_id, environment from wx.quiet_segments(to_timestamp($1::float8 / 1000), $2)",
-);
-
-/** Long messages whose last segment alone was reported delivered, and whose submit is older than `beforeMs`. */
-export function quietSegments(
-	tx: Tx,
-	beforeMs: number,
-	most: number,
-): Promise<{ tenant_id: string; message_id: string; environment: string }[]> {
-	return tx.query(quietStatement, [beforeMs, most]);
-}
-
-const partitionsStatement = sql(
-	"messages.partitions",
-	"select wx.make_partitions(to_timestamp($1::float8 / 1000))",
-);
-const purgeStatement = sql(
-	"messages.purge",
-	"select wx.purge(to_timestamp($1::float8 / 1000), $2) as rows",
-);
-
-/** Makes the partitions of the coming months and deletes what has outlived its use. */
-export async function housekeep(worker: Database, nowMs: number): Promise<void> {
-	await worker.inPlatform(async (tx) => tx.post(partitionsStatement, [nowMs]));
-	for (let i = 0; i < 100; i++) {
-		const [row] = await worker.inPlatform((tx) =>
-			tx.query<{ rows: number }>(purgeStatement, [nowMs, 1_000]),
-		);
-		if ((row?.rows ?? 0) === 0) return;
-	}
 }

@@ -1,8 +1,11 @@
 /**
  * Chores of the message path, done every so often: leases renewed and expired ones recovered, receipts that
- * missed their submission matched, messages without news ended, old rows purged, partitions made.
+ * missed their submission matched, partitions made. None reads more the more there is, and none keeps another from its turn.
  */
-import type { Effects } from "./effects.ts";
+import { Fault } from "#platform/errors.ts";
+import type { Ids } from "#platform/ids.ts";
+import { zeroId } from "#platform/page.ts";
+import { makePartitions, quietBefore, rematchFrom } from "./chore-store.ts";
 import { leaseMs } from "./handover.ts";
 import {
 	expiredEntries,
@@ -20,16 +23,25 @@ import type { RecoverParts } from "./recover.ts";
 import { recoverBatches } from "./recover.ts";
 import { receiptsOf, writeAll } from "./recorder.ts";
 import { numberOfError, states } from "./state.ts";
-import { housekeep, overdueMessages, quietSegments, rematchParked } from "./submission-store.ts";
-import { applyTransitions } from "./transition-store.ts";
+import { applyTransitions, type Transition } from "./transition-store.ts";
 
-/** A carrier's last word comes within its validity (48 hours at most) and a day. */
-const newsMaxMs = 72 * 3_600_000;
 /** Carriers that give one receipt for a long message give it for the last segment: how long we wait for the others. */
 const quietMs = 10_000;
 const rowsMax = 1_000;
-/** Entries of a route without a bind that are looked at in a second: five million take a quarter of an hour. */
+/** Rows that one look takes of a route without a bind, of parked receipts, of long messages: of five million, all in a quarter of an hour. */
 const lookMax = 5_000;
+/** Of long messages, the newest that are looked at each time. */
+const quietNewest = 1_000;
+const dayMs = 86_400_000;
+
+export interface Places {
+	/** By route without a bind: where its lane was looked through for what has expired. */
+	readonly lanes: Map<string, LanePlace>;
+	/** Among parked receipts; undefined: at the end. */
+	parked?: string | undefined;
+	/** Among long messages whose last segment was delivered, backwards in time. */
+	quietMs?: number | undefined;
+}
 
 export interface SweepParts extends RecoverParts {
 	readonly owner: string;
@@ -38,8 +50,8 @@ export interface SweepParts extends RecoverParts {
 	readonly heldIds: () => readonly string[];
 	/** Routes of this process that have no bind at present. */
 	readonly unservedRouteIds: () => readonly string[];
-	/** By route without a bind: up to where its lane was looked through for what has expired. */
-	readonly places: Map<string, LanePlace>;
+	/** Up to where the last looks came. */
+	readonly places: Places;
 	readonly onEvents: () => void;
 }
 
@@ -52,35 +64,79 @@ async function renewOwnLeases(parts: SweepParts): Promise<void> {
 }
 
 /** Once a second. Our own leases are renewed first: after an outage they must not be taken for a dead worker's. */
-export async function sweepOften(parts: SweepParts): Promise<void> {
-	await renewOwnLeases(parts);
-	await recoverBatches(parts, parts.clock.now());
-	await endQuietSegments(parts);
-	await rematch(parts);
-	await expireUnserved(parts, parts.clock.now());
+export function sweepOften(parts: SweepParts): Promise<void> {
+	return each([
+		async () => {
+			await renewOwnLeases(parts);
+			await recoverBatches(parts, parts.clock.now());
+		},
+		() => endQuietSegments(parts),
+		() => rematch(parts),
+		() => expireUnserved(parts, parts.clock.now()),
+	]);
+}
+
+/** Every few minutes. */
+export function sweepSeldom(parts: SweepParts): Promise<void> {
+	return each([
+		() => parts.worker.inPlatform(async (tx) => makePartitions(tx, parts.clock.now())),
+		() => moveStranded(parts, parts.clock.now()),
+	]);
+}
+
+/** One after the other, also when one before has failed, unless nothing can be done at present. Throws the first failure. */
+async function each(chores: readonly (() => Promise<void>)[]): Promise<void> {
+	const failures: unknown[] = [];
+	for (const chore of chores) {
+		if (failures.some(isAway)) break;
+		await chore().catch((error: unknown) => void failures.push(error));
+	}
+	if (failures.length > 0) throw failures[0];
+}
+
+function isAway(error: unknown): boolean {
+	return error instanceof Fault && error.name === "database_unavailable";
 }
 
 /** Taken back and written in one transaction: between two, a crash would lose them. */
 async function rematch(parts: SweepParts): Promise<void> {
+	const { places } = parts;
 	const count = await parts.worker.inPlatform(async (tx) => {
-		const receipts = receiptsOf(await rematchParked(tx, rowsMax));
+		const { parked, lookedTo } = await rematchFrom(tx, places.parked ?? zeroId, lookMax);
+		places.parked = lookedTo;
+		const receipts = receiptsOf(parked);
 		if (receipts.length > 0) await writeAll(parts, tx, [], receipts, []);
 		return receipts.length;
 	});
 	if (count > 0) parts.onEvents();
 }
 
-/** Long messages whose last segment was delivered while the others stayed without receipts. */
+/**
+ * Long messages whose last segment was delivered while the others stayed without receipts: of the last day, the newest
+ * each time, and older ones in turn.
+ */
 async function endQuietSegments(parts: SweepParts): Promise<void> {
-	const nowMs = parts.clock.now();
-	await parts.worker.inPlatform(async (tx) => {
-		const rows = await quietSegments(tx, nowMs - quietMs, rowsMax);
-		if (rows.length === 0) return;
+	const { places, worker, clock } = parts;
+	const nowMs = clock.now();
+	const [newestMs, sinceMs] = [nowMs - quietMs, nowMs - quietMs - dayMs];
+	await worker.inPlatform(async (tx) => {
+		const newest = await quietBefore(tx, newestMs, sinceMs, quietNewest);
+		const beginsMs = places.quietMs ?? newest.at(-1)?.submitted_ms ?? newestMs;
+		const older = newest.length === 0 ? [] : await quietBefore(tx, beginsMs, sinceMs, lookMax);
+		const lastMs = older.at(-1)?.submitted_ms;
+		// As many as a look takes would have to be of the same millisecond for it to stand still.
+		places.quietMs = lastMs === undefined || lastMs >= beginsMs ? undefined : lastMs;
+		const quiet = new Map(
+			[...newest, ...older].filter((row) => row.quiet).map((row) => [row.message_id, row]),
+		);
+		if (quiet.size === 0) return;
+		const rows = [...quiet.values()];
 		tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+		const { rank } = states.delivered;
 		applyTransitions(
 			tx,
 			nowMs,
-			rows.map((row) => transition(parts, row, states.delivered.rank, null, nowMs)),
+			rows.map((row) => transitionOf(parts, row, rank, null, nowMs)),
 		);
 	});
 }
@@ -91,9 +147,14 @@ async function endQuietSegments(parts: SweepParts): Promise<void> {
  */
 async function expireUnserved(parts: SweepParts, nowMs: number): Promise<void> {
 	for (const routeId of parts.unservedRouteIds()) {
-		const last = await expireSome(parts, routeId, nowMs, parts.places.get(routeId) ?? laneStart);
-		if (last === undefined) parts.places.delete(routeId);
-		else parts.places.set(routeId, last);
+		const last = await expireSome(
+			parts,
+			routeId,
+			nowMs,
+			parts.places.lanes.get(routeId) ?? laneStart,
+		);
+		if (last === undefined) parts.places.lanes.delete(routeId);
+		else parts.places.lanes.set(routeId, last);
 	}
 }
 
@@ -110,7 +171,9 @@ async function expireSome(
 		if (expired.length > 0) {
 			tx.enterTenants([...new Set(expired.map((row) => row.tenant_id))]);
 			const error = numberOfError("expired_waiting");
-			const ends = expired.map((row) => transition(parts, row, states.expired.rank, error, nowMs));
+			const ends = expired.map((row) =>
+				transitionOf(parts, row, states.expired.rank, error, nowMs),
+			);
 			applyTransitions(tx, nowMs, ends);
 			finishEntries(tx, ends);
 		}
@@ -135,7 +198,7 @@ async function moveStranded(parts: SweepParts, nowMs: number): Promise<void> {
 			const error = numberOfError("expired_waiting");
 			const ends = routed
 				.filter(({ row, routeId }) => routeId === undefined && row.expires_at.getTime() <= nowMs)
-				.map(({ row }) => transition(parts, row, states.expired.rank, error, nowMs));
+				.map(({ row }) => transitionOf(parts, row, states.expired.rank, error, nowMs));
 			applyTransitions(tx, nowMs, ends);
 			finishEntries(tx, ends);
 			return going.length + ends.length;
@@ -156,32 +219,18 @@ function moveOf(row: StrandedEntry, routeId: string): ReturnedEntry & { batchId:
 	};
 }
 
-/** Every few minutes. */
-export async function sweepSeldom(parts: SweepParts): Promise<void> {
-	const nowMs = parts.clock.now();
-	await moveStranded(parts, nowMs);
-	await parts.worker.inPlatform(async (tx) => {
-		const rows = await overdueMessages(tx, nowMs - newsMaxMs, rowsMax);
-		if (rows.length === 0) return;
-		tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
-		applyTransitions(
-			tx,
-			nowMs,
-			rows.map((row) =>
-				transition(parts, row, states.presumed.rank, numberOfError("unknown"), nowMs),
-			),
-		);
-	});
-	await housekeep(parts.worker, nowMs);
+export interface TransitionParts {
+	readonly ids: Ids;
 }
 
-function transition(
-	parts: SweepParts,
-	row: { tenant_id: string; message_id: string; environment: string },
+/** A change of state that no carrier has told. */
+export function transitionOf(
+	parts: TransitionParts,
+	row: { readonly tenant_id: string; readonly message_id: string; readonly environment: string },
 	rank: number,
 	error: number | null,
 	nowMs: number,
-): NonNullable<Effects["transition"]> {
+): Transition {
 	return {
 		tenantId: row.tenant_id,
 		messageId: row.message_id,

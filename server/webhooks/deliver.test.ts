@@ -403,7 +403,7 @@ it("forgets attempts after 14 days and what nobody took after ten", async () => 
 	await deliverAll();
 	const purgeAfter = async (days: number): Promise<number[]> => {
 		const at = new Date(clock.now() + days * 24 * 3_600_000 + 1000).toISOString();
-		await world.admin.run(`select wx.purge('${at}', 1000000)`);
+		await world.admin.run(`select wx.purge_rows('${at}', 1000000)`);
 		return [(await rowsOf("deliveries", scope)).length, (await rowsOf("attempts", scope)).length];
 	};
 	assert.deepEqual(await purgeAfter(9), [1, 1]);

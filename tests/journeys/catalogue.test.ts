@@ -17,6 +17,7 @@ const platformTables: Readonly<Record<string, string>> = {
 	routes: "the platform's carriers, read by all, configuration sealed",
 	dispatch_batches: "leases over batches of entries; ids and times, nothing of a tenant",
 	parked_receipts: "a carrier's receipt before its tenant is known; ids and codes only",
+	chore_places: "how far a chore has come; a moment, nothing of a tenant",
 	sending_processes: "which processes send, and until when they are there; nothing of a tenant",
 	waxwing_migrations: "which migrations ran; the migrating role's own",
 };
@@ -48,6 +49,7 @@ const audits: readonly {
 			where ${ours} and c.relkind in ('r', 'p') and not exists (
 				select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and a.attnotnull)`,
 		allowed: [
+			"chore_places",
 			"dispatch_batches",
 			"operator_keys",
 			"parked_receipts",
@@ -68,6 +70,7 @@ const audits: readonly {
 			where ${ours} and i.indisunique and not exists (
 				select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and a.attnum = i.indkey[0])`,
 		allowed: [
+			"chore_places",
 			"dispatch_batches",
 			"operator_keys",
 			"parked_receipts",
@@ -96,6 +99,7 @@ const audits: readonly {
 			where ${ours} and exists (select from pg_roles r where r.oid = any (p.polroles) and r.rolname in ('waxwing_app', 'waxwing_worker'))
 				and coalesce(pg_get_expr(p.polqual, p.polrelid), '') || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '') !~ 'wx\\.tenants?\\(\\)'`,
 		allowed: [
+			"chore_places.worker_all",
 			"dispatch_batches.worker_all",
 			"parked_receipts.worker_all",
 			"routes.all_read",
@@ -228,11 +232,18 @@ const definers: readonly string[] = [
 	"overdue_messages",
 	"owners_of_senders",
 	"purge",
+	"purge_rows",
+	"purge_submissions",
+	"quiet_before",
 	"quiet_segments",
+	"rematch_from",
 	"rematch_parked",
 	"save_route",
+	"statements_edge",
+	"suppressions_edge",
 	"suspend_tenant",
 	"tenant_keys_of",
+	"unheard_between",
 ];
 
 test("the audit finds each defect when it is there", async () => {

@@ -151,21 +151,40 @@ export const submissionMeanings: Meanings = {
 		return takeBack(view, hits);
 	},
 
-	"submissions.rematch": (view, [most]) => {
+	"submissions.rematch": (view, [fromId, look]) => {
 		const known = new Set<string>();
 		for (const [, row] of rows(view.tables.submissions, view.writer))
 			known.add(`${row.routeId}/${row.carrierId}`);
+		const looked = [...rows(view.tables.parked, view.writer)]
+			.map(([, row]) => row)
+			.filter((row) => row.id >= (fromId as string))
+			.sort((a, b) => (a.id < b.id ? -1 : 1))
+			.slice(0, look as number);
 		const hits = new Map<string, ParkedRow>();
-		for (const [, parked] of rows(view.tables.parked, view.writer))
+		for (const parked of looked)
 			if (known.has(`${parked.routeId}/${parked.carrierId}`)) hits.set(parked.id, parked);
-		return takeBack(view, [...hits.values()].slice(0, most as number));
+		const taken = takeBack(view, [...hits.values()]).map((row) => ({ ...row, looked_to: null }));
+		const end = looked.length === look ? [{ looked_to: looked.at(-1)?.id }] : [];
+		return [...taken, ...end];
 	},
 
-	"submissions.overdue": (view, [beforeMs, most]) => {
-		const before = beforeMs as number;
+	"chores.place": ({ tables, writer }, [name]) => {
+		if (!isFree(tables.chorePlaces, writer, name as string)) return [];
+		const doneMs = get(tables.chorePlaces, writer, name as string)?.doneMs ?? 0;
+		// Held until the transaction ends.
+		put(tables.chorePlaces, writer, name as string, { doneMs });
+		return [{ done_ms: doneMs }];
+	},
+
+	"chores.done": ({ tables, writer }, [name, doneMs]) => {
+		put(tables.chorePlaces, writer, name as string, { doneMs: doneMs as number });
+		return [];
+	},
+
+	"submissions.unheard": (view, [sinceMs, untilMs, most]) => {
 		const late = submissionsWhere(
 			view,
-			(row) => row.submittedAtMs < before && row.submittedAtMs > before - dayMs,
+			(row) => row.submittedAtMs >= (sinceMs as number) && row.submittedAtMs < (untilMs as number),
 		);
 		const found = new Map(
 			late.flatMap((row) => waiting(view, row).map((one) => [row.messageId, one] as const)),
@@ -173,40 +192,59 @@ export const submissionMeanings: Meanings = {
 		return [...found.values()].slice(0, most as number);
 	},
 
-	"submissions.quiet": (view, [beforeMs, most]) => {
-		const before = beforeMs as number;
-		const last = submissionsWhere(
+	"submissions.quiet": (view, [beforeMs, sinceMs, look]) => {
+		const looked = submissionsWhere(
 			view,
 			(row) =>
 				row.segments > 1 &&
 				row.segment === row.segments &&
 				row.state === 2 &&
-				row.submittedAtMs < before &&
-				row.submittedAtMs > before - dayMs,
-		).filter(
-			(row) =>
-				waiting(view, row).length > 0 &&
-				submissionsWhere(
-					view,
-					(other) =>
-						other.messageId === row.messageId &&
-						other.submittedAtMs === row.submittedAtMs &&
-						other.segment < other.segments &&
-						other.state !== 0,
-				).length === 0,
-		);
-		return last.flatMap((row) => waiting(view, row)).slice(0, most as number);
+				row.submittedAtMs <= (beforeMs as number) &&
+				row.submittedAtMs > (sinceMs as number),
+		)
+			.sort((a, b) => b.submittedAtMs - a.submittedAtMs)
+			.slice(0, look as number);
+		const isQuiet = (row: SubmissionRow): boolean =>
+			waiting(view, row).length > 0 &&
+			submissionsWhere(
+				view,
+				(other) =>
+					other.messageId === row.messageId &&
+					other.submittedAtMs === row.submittedAtMs &&
+					other.segment < other.segments &&
+					other.state !== 0,
+			).length === 0;
+		return looked.flatMap((row, i) => {
+			const quiet = isQuiet(row);
+			if (!quiet && i < looked.length - 1) return [];
+			const { tenantId, messageId, submittedAtMs } = row;
+			return [
+				{
+					tenant_id: tenantId,
+					message_id: messageId,
+					...waiting(view, row)[0],
+					submitted_ms: submittedAtMs,
+					quiet,
+				},
+			];
+		});
 	},
 
 	"messages.partitions": () => [],
 
-	"messages.purge": (view, [atMs]) => {
+	"submissions.purge": (view, [sinceMs, untilMs]) => {
+		const isOld = (row: SubmissionRow): boolean =>
+			row.submittedAtMs >= (sinceMs as number) && row.submittedAtMs < (untilMs as number);
+		return [{ rows: purge(view, view.tables.submissions, isOld) }];
+	},
+
+	"messages.purge": (view, [atMs, most]) => {
 		const now = atMs as number;
 		const { tables } = view;
-		const gone =
-			purge(view, tables.idempotencyKeys, (row) => row.createdAtMs < now - 3 * dayMs) +
-			purge(view, tables.submissions, (row) => row.submittedAtMs < now - 10 * dayMs) +
-			purge(view, tables.parked, (row) => row.receivedAtMs < now - 3 * dayMs);
-		return [{ rows: gone }];
+		const gone = [
+			purge(view, tables.idempotencyKeys, (row) => row.createdAtMs < now - 3 * dayMs),
+			purge(view, tables.parked, (row) => row.receivedAtMs < now - 3 * dayMs),
+		];
+		return [{ rows: Math.min(most as number, Math.max(...gone)) }];
 	},
 };

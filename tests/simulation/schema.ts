@@ -144,6 +144,8 @@ export interface Tables {
 	readonly messages: Table<MessageRow>;
 	readonly laneEntries: Table<LaneEntryRow>;
 	readonly batches: Table<BatchRow>;
+	/** By name: up to where a chore has come. */
+	readonly chorePlaces: Table<{ readonly doneMs: number }>;
 	/** By owner: until when it counts as there. */
 	readonly sendingProcesses: Table<{ readonly presentUntilMs: number }>;
 	readonly states: Table<StateRow>;
@@ -168,6 +170,7 @@ export function createTables(): Tables {
 		messages: createTable("messages"),
 		laneEntries: createTable("lane_entries"),
 		batches: createTable("dispatch_batches"),
+		chorePlaces: createTable("chore_places"),
 		sendingProcesses: createTable("sending_processes"),
 		states: createTable("message_states"),
 		events: createTable("message_events"),

@@ -1,0 +1,128 @@
+/**
+ * What is done when submissions come of age: messages without news are presumed failed, old rows are deleted. A walk goes on
+ * where the last one came to, in whichever process, a stretch of time at a step; stretches are as long as can be done in
+ * a moment, so a walk keeps up with any rate and never reads a whole day.
+ */
+import type { Clock } from "#platform/clock.ts";
+import type { Database, Tx } from "#platform/db.ts";
+import {
+	holdPlace,
+	purgeRows,
+	purgeSubmissions,
+	savePlace,
+	unheardBetween,
+	type Walk,
+} from "./chore-store.ts";
+import { numberOfError, states } from "./state.ts";
+import { applyTransitions } from "./transition-store.ts";
+import { transitionOf, type TransitionParts } from "./sweep.ts";
+
+const dayMs = 86_400_000;
+/** A carrier's last word comes within its validity (48 hours at most) and a day. */
+const newsMaxMs = 3 * dayMs;
+/** How long a carrier's ids are known for its receipts. */
+const submissionsMs = 10 * dayMs;
+/** A walk that has never run begins so much before what is due: what is older had its time. */
+const presumeFromMs = dayMs;
+const rowsMax = 2_000;
+
+/** A step that takes less is followed by one over twice the time, and one that takes more by half of it. */
+const briefMs = 50;
+const longMs = 200;
+const stretchFirstMs = 60_000;
+const stretchMinMs = 100;
+/** After a failure (it took too long, most likely). */
+const shorten = 8;
+
+export interface AgingParts extends TransitionParts {
+	readonly worker: Database;
+	readonly clock: Clock;
+}
+
+interface Aging {
+	readonly walk: Walk;
+	readonly ageMs: number;
+	/** How long before what is due the first walk begins; 0: at the beginning of time. */
+	readonly beginsMs: number;
+	/** Returns how many rows it did something to, `rowsMax` at most: then there may be more in the stretch. */
+	readonly step: (tx: Tx, sinceMs: number, untilMs: number) => Promise<number>;
+}
+
+/** A step of a chore; resolves with true when it should go on soon. */
+type Step = () => Promise<boolean>;
+
+/** Messages that have had no news for three days are presumed failed; a true receipt still corrects that. */
+export function presumeUnheard(parts: AgingParts): Step {
+	const error = numberOfError("unknown");
+	return createWalk(parts, {
+		walk: "presume",
+		ageMs: newsMaxMs,
+		beginsMs: presumeFromMs,
+		async step(tx, sinceMs, untilMs) {
+			const rows = await unheardBetween(tx, sinceMs, untilMs, rowsMax);
+			if (rows.length === 0) return 0;
+			tx.enterTenants([...new Set(rows.map((row) => row.tenant_id))]);
+			const nowMs = parts.clock.now();
+			const { rank } = states.presumed;
+			const failed = rows.map((row) => transitionOf(parts, row, rank, error, nowMs));
+			applyTransitions(tx, nowMs, failed);
+			return rows.length;
+		},
+	});
+}
+
+/** Submissions go after ten days, other rows when their own time is over. */
+export function purgeOld(parts: AgingParts): Step {
+	const walk = createWalk(parts, {
+		walk: "purge",
+		ageMs: submissionsMs,
+		beginsMs: 0,
+		step: (tx, sinceMs, untilMs) => purgeSubmissions(tx, sinceMs, untilMs, rowsMax),
+	});
+	return async () => {
+		const gone = await parts.worker.inPlatform((tx) => purgeRows(tx, parts.clock.now(), rowsMax));
+		const again = await walk();
+		return again || gone >= rowsMax;
+	};
+}
+
+function createWalk(parts: AgingParts, aging: Aging): Step {
+	const { worker, clock } = parts;
+	let stretchMs = stretchFirstMs;
+	const adapt = (tookMs: number): void => {
+		if (tookMs < briefMs) stretchMs *= 2;
+		if (tookMs > longMs) stretchMs = Math.max(stretchMinMs, stretchMs / 2);
+	};
+	return async () => {
+		const beganMs = clock.elapsed();
+		try {
+			const end = await worker.inPlatform((tx) => takeStep(tx, clock.now(), aging, stretchMs));
+			if (end === "none") return false;
+			const tookMs = clock.elapsed() - beganMs;
+			adapt(tookMs);
+			// As long a rest: who sends meanwhile has the database for half of the time at least.
+			if (end === "more") await new Promise((resolve) => void setTimeout(resolve, tookMs));
+			return end === "more";
+		} catch (error) {
+			stretchMs = Math.max(stretchMinMs, stretchMs / shorten);
+			throw error;
+		}
+	};
+}
+
+/** "none": nothing to walk over, or another process does. */
+async function takeStep(
+	tx: Tx,
+	nowMs: number,
+	{ walk, ageMs, beginsMs, step }: Aging,
+	stretchMs: number,
+): Promise<"none" | "more" | "done"> {
+	const place = await holdPlace(tx, walk);
+	const dueMs = nowMs - ageMs;
+	if (place === undefined || place >= dueMs) return "none";
+	const sinceMs = place === 0 && beginsMs > 0 ? dueMs - beginsMs : place;
+	const untilMs = Math.min(dueMs, sinceMs + stretchMs);
+	if ((await step(tx, sinceMs, untilMs)) >= rowsMax) return "more";
+	savePlace(tx, walk, untilMs);
+	return untilMs < dueMs ? "more" : "done";
+}
