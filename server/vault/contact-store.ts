@@ -172,11 +172,13 @@ export function rewrapContactKeys(
 }
 
 const dropStatement = sql(
-	"vault.drop_dead_contact_keys",
-	"delete from contact_keys where tenant_id = $1 and epoch < $2",
+	"vault.drop_contact_keys",
+	`delete from contact_keys c using unnest($1::uuid[], $2::text[], $3::bytea[], $4::integer[]) as n (tenant_id, environment, contact_index, epoch)
+	where c.tenant_id = n.tenant_id and c.environment = n.environment and c.contact_index = n.contact_index and c.epoch = n.epoch`,
 );
 
 /** What is wrapped under an epoch that was destroyed cannot be opened by anybody. */
-export function dropDeadContactKeys(tx: Tx, tenantId: string, oldestEpoch: number): void {
-	tx.post(dropStatement, [tenantId, oldestEpoch]);
+export function dropContactKeys(tx: Tx, rows: readonly ContactKeyRow[]): void {
+	if (rows.length > 0)
+		tx.post(dropStatement, [...columnsOf(rows), int4s(rows.map((row) => row.epoch))]);
 }

@@ -4,7 +4,7 @@
  * it could open, in backups too. Each call goes one step; where it stopped can be read from the file.
  */
 import type { Clock } from "#platform/clock.ts";
-import type { Database, Environment } from "#platform/db.ts";
+import type { Database, Environment, Tx } from "#platform/db.ts";
 import type { Random } from "#platform/ids.ts";
 import {
 	type ContactEpochs,
@@ -20,7 +20,7 @@ import {
 	type ContactKeyRow,
 	type ContactRef,
 	contactKeysAfter,
-	dropDeadContactKeys,
+	dropContactKeys,
 	offerContactKeys,
 	rewrapContactKeys,
 } from "./contact-store.ts";
@@ -83,27 +83,39 @@ function epochsOf(parts: TurnParts, tenantId: string): Promise<ContactEpochs> {
 	return loadEpochs({ ...parts, began: async () => undefined }, tenantId, null, parts.clock.now());
 }
 
-/** Every contact key of the tenant, a page at a time, wrapped under the newest epoch there and in what is given out. */
+/** Every contact key of the tenant, wrapped under the newest epoch there and in what is given out. */
 async function* rewrapAll(
 	{ worker, random }: TurnParts,
 	tenantId: string,
 	epochs: ContactEpochs,
 ): AsyncGenerator<string[]> {
+	for await (const moved of pagesOf(worker, tenantId, (tx, rows) => {
+		const pairs = rows.map((row) => rewrap(row, epochs, random));
+		rewrapContactKeys(
+			tx,
+			pairs.filter((row) => row.was !== row.stored),
+		);
+		return pairs;
+	}))
+		yield moved.map(showSurvivor);
+}
+
+/** What `act` makes of all contact keys of a tenant, a page and a transaction at a time: there may be millions. */
+async function* pagesOf<T>(
+	worker: TurnParts["worker"],
+	tenantId: string,
+	act: (tx: Tx, rows: readonly ContactKeyRow[]) => readonly T[],
+): AsyncGenerator<readonly T[]> {
 	let after: ContactRef | undefined;
 	for (;;) {
 		const from = after;
-		const lines = await worker.inTenants([tenantId], async (tx) => {
+		const made = await worker.inTenants([tenantId], async (tx) => {
 			const rows = await contactKeysAfter(tx, tenantId, from, pageRows);
 			after = rows.at(-1);
-			const moved = rows.map((row) => rewrap(row, epochs, random));
-			rewrapContactKeys(
-				tx,
-				moved.filter((row) => row.was !== row.stored),
-			);
-			return moved.map(showSurvivor);
+			return act(tx, rows);
 		});
-		yield lines;
-		if (after === undefined || lines.length < pageRows) return;
+		yield made;
+		if (after === undefined || made.length < pageRows) return;
 	}
 }
 
@@ -156,7 +168,12 @@ function readSurvivor(tenantId: string, line: string): ContactKeyRow {
 export async function bringBackSurvivors(parts: TurnParts, tenantId: string): Promise<number> {
 	const { files, worker, clock } = parts;
 	const oldest = readEpochs(files, tenantId)[0]?.epoch ?? 1;
-	await worker.inTenants([tenantId], async (tx) => dropDeadContactKeys(tx, tenantId, oldest));
+	const dropping = pagesOf(worker, tenantId, (tx, rows) => {
+		const dead = rows.filter((row) => row.epoch < oldest);
+		dropContactKeys(tx, dead);
+		return rows;
+	});
+	for await (const _ of dropping);
 	let count = 0;
 	for await (const lines of files.readLines(survivorsFile(tenantId), pageRows)) {
 		const rows = lines.map((line) => readSurvivor(tenantId, line));

@@ -60,9 +60,8 @@ const mayReadOn: Readonly<Record<string, [where: RegExp, why: string]>> = {
 	"messages.list_by_state": [/message_events_\d+_tenant_id_environment_status/, inOrder],
 	"messages.list_by_state_edge": [/message_events_\d+_tenant_id_environment_status/, inOrder],
 	"vault.contact_keys_after": [/contact_keys_pkey/, inOrder],
-	"vault.forget_suppressed_addresses": [/suppressions|contact_erasures/, "once for an erasure"],
+	"vault.forget_suppressed_addresses": [/contact_erasures/, "once for an epoch's turn"],
 	"vault.complete_erasures": [/contact_erasures_pkey/, "once for an epoch's turn"],
-	"vault.drop_dead_contact_keys": [/contact_keys_pkey/, "once for an epoch's turn"],
 };
 
 const tenant = "01900000-0000-7000-8000-000000000001";
