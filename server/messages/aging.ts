@@ -5,6 +5,7 @@
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Tx } from "#platform/db.ts";
+import type { Metrics } from "#platform/metrics.ts";
 import {
 	holdPlace,
 	purgeRows,
@@ -37,10 +38,13 @@ const shorten = 8;
 export interface AgingParts extends TransitionParts {
 	readonly worker: Database;
 	readonly clock: Clock;
+	readonly metrics: Pick<Metrics, "gauge">;
 }
 
 interface Aging {
 	readonly walk: Walk;
+	/** What has not been done when the walk is behind. */
+	readonly undone: string;
 	readonly ageMs: number;
 	/** How long before what is due the first walk begins; 0: at the beginning of time. */
 	readonly beginsMs: number;
@@ -56,6 +60,7 @@ export function presumeUnheard(parts: AgingParts): Step {
 	const error = numberOfError("unknown");
 	return createWalk(parts, {
 		walk: "presume",
+		undone: "messages without news for three days are not failed yet",
 		ageMs: newsMaxMs,
 		beginsMs: presumeFromMs,
 		async step(tx, sinceMs, untilMs) {
@@ -75,6 +80,7 @@ export function presumeUnheard(parts: AgingParts): Step {
 export function purgeOld(parts: AgingParts): Step {
 	const walk = createWalk(parts, {
 		walk: "purge",
+		undone: "submissions older than ten days are not deleted yet",
 		ageMs: submissionsMs,
 		beginsMs: 0,
 		step: (tx, sinceMs, untilMs) => purgeSubmissions(tx, sinceMs, untilMs, rowsMax),
@@ -87,8 +93,14 @@ export function purgeOld(parts: AgingParts): Step {
 }
 
 function createWalk(parts: AgingParts, aging: Aging): Step {
-	const { worker, clock } = parts;
+	const { worker, clock, metrics } = parts;
 	let stretchMs = stretchFirstMs;
+	let behindMs = 0;
+	metrics.gauge(
+		`wx_${aging.walk}_behind_seconds`,
+		`For so long a time ${aging.undone}, as far as this process walks.`,
+		() => behindMs / 1_000,
+	);
 	const adapt = (tookMs: number): void => {
 		if (tookMs < briefMs) stretchMs *= 2;
 		if (tookMs > longMs) stretchMs = Math.max(stretchMinMs, stretchMs / 2);
@@ -96,13 +108,15 @@ function createWalk(parts: AgingParts, aging: Aging): Step {
 	return async () => {
 		const beganMs = clock.elapsed();
 		try {
-			const end = await worker.inPlatform((tx) => takeStep(tx, clock.now(), aging, stretchMs));
-			if (end === "none") return false;
+			const now = clock.now();
+			const left = await worker.inPlatform((tx) => takeStep(tx, now, aging, stretchMs));
+			behindMs = left ?? 0;
+			if (left === undefined) return false;
 			const tookMs = clock.elapsed() - beganMs;
 			adapt(tookMs);
 			// As long a rest: who sends meanwhile has the database for half of the time at least.
-			if (end === "more") await new Promise((resolve) => void setTimeout(resolve, tookMs));
-			return end === "more";
+			if (left > 0) await new Promise((resolve) => void setTimeout(resolve, tookMs));
+			return left > 0;
 		} catch (error) {
 			stretchMs = Math.max(stretchMinMs, stretchMs / shorten);
 			throw error;
@@ -110,19 +124,19 @@ function createWalk(parts: AgingParts, aging: Aging): Step {
 	};
 }
 
-/** "none": nothing to walk over, or another process does. */
+/** How many milliseconds are left to walk over; undefined when there were none, or another process walks. */
 async function takeStep(
 	tx: Tx,
 	nowMs: number,
 	{ walk, ageMs, beginsMs, step }: Aging,
 	stretchMs: number,
-): Promise<"none" | "more" | "done"> {
+): Promise<number | undefined> {
 	const place = await holdPlace(tx, walk);
 	const dueMs = nowMs - ageMs;
-	if (place === undefined || place >= dueMs) return "none";
+	if (place === undefined || place >= dueMs) return undefined;
 	const sinceMs = place === 0 && beginsMs > 0 ? dueMs - beginsMs : place;
 	const untilMs = Math.min(dueMs, sinceMs + stretchMs);
-	if ((await step(tx, sinceMs, untilMs)) >= rowsMax) return "more";
+	if ((await step(tx, sinceMs, untilMs)) >= rowsMax) return dueMs - sinceMs;
 	savePlace(tx, walk, untilMs);
-	return untilMs < dueMs ? "more" : "done";
+	return dueMs - untilMs;
 }

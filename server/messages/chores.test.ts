@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import type { Database } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
+import { createMetrics } from "#platform/metrics.ts";
 import { createIds, seededRandom } from "#platform/ids.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import { presumeUnheard, purgeOld } from "./aging.ts";
@@ -15,7 +16,7 @@ const hourMs = 3_600_000;
 let nowMs = Date.parse("2026-11-22T12:00:00Z");
 const clock = { now: () => nowMs, elapsed: () => 0 };
 let told = 0;
-const partsOf = (over: Partial<SweepParts> = {}): SweepParts => ({
+const partsOf = (over: Partial<SweepParts> = {}) => ({
 	worker,
 	clock,
 	ids: createIds(clock, seededRandom(1)),
@@ -26,6 +27,7 @@ const partsOf = (over: Partial<SweepParts> = {}): SweepParts => ({
 	unservedRouteIds: () => [],
 	places: { lanes: new Map() },
 	onEvents: () => void told++,
+	metrics: createMetrics(),
 	...over,
 });
 

@@ -309,8 +309,8 @@ function startChores(inner: Inner, dispatcher: Dispatcher, router: Router): Loop
 			everyMs: seldomMs,
 			step: () => sweepSeldom(sweep),
 		}),
-		startLoop({ log, name: "messages.presume", everyMs: seldomMs, step: presumeUnheard(sweep) }),
-		startLoop({ log, name: "messages.purge", everyMs: seldomMs, step: purgeOld(sweep) }),
+		startLoop({ log, name: "messages.presume", everyMs: seldomMs, step: presumeUnheard(inner) }),
+		startLoop({ log, name: "messages.purge", everyMs: seldomMs, step: purgeOld(inner) }),
 	];
 }
 

@@ -15,6 +15,8 @@ export interface StartedWebhooks {
 	stop(graceMs?: number): Promise<void>;
 }
 
+/** From one look into the outbox that found something to the next, at least: every commit of the path adds a row, and tells. */
+const gatherMs = 25;
 const idleMs = 200;
 const idleMaxMs = 800;
 /** After a failure, and at most between two looks. */
@@ -23,11 +25,16 @@ const failedMs = 2_000;
 export function startWebhooks(parts: WebhookParts): StartedWebhooks {
 	const deliverer = createDeliverer(parts, () => delivery.poke());
 	const delivery: Loop = startLoop(parts, "webhooks.deliver", () => deliverer.step());
-	const outbox = startLoop(parts, "webhooks.fan_out", async () => {
-		const { outboxRows, deliveries } = await fanOut(parts);
-		if (deliveries > 0) delivery.poke();
-		return outboxRows;
-	});
+	const outbox = startLoop(
+		parts,
+		"webhooks.fan_out",
+		async () => {
+			const { outboxRows, deliveries } = await fanOut(parts);
+			if (deliveries > 0) delivery.poke();
+			return outboxRows;
+		},
+		gatherMs,
+	);
 	return {
 		poke: outbox.poke,
 		async stop(graceMs = 5_000) {
@@ -49,10 +56,12 @@ function startLoop(
 	{ clock, log }: Pick<WebhookParts, "clock" | "log">,
 	name: string,
 	step: () => Promise<number>,
+	gapMs = 0,
 ): Loop {
 	let stopping = false;
 	let poked = false;
 	let sleeping = new AbortController();
+	const ending = new AbortController();
 	const wake = (): void => {
 		poked = true;
 		sleeping.abort();
@@ -63,7 +72,11 @@ function startLoop(
 			const began = clock.elapsed();
 			let wait = idleMs;
 			try {
-				if ((await step()) > 0) continue;
+				if ((await step()) > 0) {
+					const restMs = gapMs - (clock.elapsed() - began);
+					if (restMs > 0 && !stopping) await pause(restMs, ending.signal);
+					continue;
+				}
 				wait = Math.min(idleMaxMs, Math.max(idleMs, 4 * (clock.elapsed() - began)));
 			} catch (err) {
 				log.error({ event: name, err }, "webhooks cannot work; trying again");
@@ -79,6 +92,7 @@ function startLoop(
 		poke: wake,
 		async stop() {
 			stopping = true;
+			ending.abort();
 			wake();
 			await running;
 		},
