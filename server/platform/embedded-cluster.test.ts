@@ -56,9 +56,11 @@ async function newCluster(
 ): Promise<{ dataDir: string; copied: boolean }> {
 	const dataDir = mkdtempSync(join(folder, "data-"));
 	const cluster = join(dataDir, "postgres");
-	await makeCluster(partsOf(schema), dataDir, cluster, "its-own");
+	const how = await makeCluster(partsOf(schema), dataDir, cluster, "its-own");
 	assert.equal(isCluster(cluster), true);
-	return { dataDir, copied: existsSync(join(cluster, "of-template")) };
+	const copied = existsSync(join(cluster, "of-template"));
+	assert.equal(how, copied ? "copied" : "initdb");
+	return { dataDir, copied };
 }
 
 test("a template is made once for a schema, and copied for that schema alone", async () => {

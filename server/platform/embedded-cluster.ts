@@ -64,6 +64,9 @@ export function clearMaking(folder: string): void {
 	}
 }
 
+/** How a cluster was made: of the template, or, a second slower, by initdb. */
+export type Making = "copied" | "initdb";
+
 /**
  * Makes `cluster`, in `folder`, under another name first, so that what a start that was cut off has left is not taken for a
  * cluster. Throws an EmbeddedPostgresError with PostgreSQL's own words.
@@ -73,14 +76,16 @@ export async function makeCluster(
 	folder: string,
 	cluster: string,
 	password: string,
-): Promise<void> {
+): Promise<Making> {
 	const making = makingIn(folder, parts.random);
 	try {
 		makeFolder(making, parts.as);
-		if (!(await copyTemplate(parts, making, password))) await initdb(parts, making, password);
+		const isCopied = await copyTemplate(parts, making, password);
+		if (!isCopied) await initdb(parts, making, password);
 		// Of a cluster without PG_VERSION nothing was ever used.
 		rmSync(cluster, { recursive: true, force: true });
 		renameDurably(making, cluster);
+		return isCopied ? "copied" : "initdb";
 	} catch (cause) {
 		rmSync(making, { recursive: true, force: true });
 		throw new EmbeddedPostgresError(

@@ -11,7 +11,7 @@ import { tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { systemClock } from "./clock.ts";
 import { writeDurably } from "./durable-file.ts";
-import { clearMaking, isCluster, makeCluster, superuser } from "./embedded-cluster.ts";
+import { clearMaking, isCluster, makeCluster, type Making, superuser } from "./embedded-cluster.ts";
 import { type As, chooseUser, commandAs, EmbeddedPostgresError } from "./embedded-user.ts";
 import type { Random } from "./ids.ts";
 
@@ -22,6 +22,8 @@ export interface EmbeddedPostgres {
 	readonly host: string;
 	readonly user: string;
 	readonly password: string;
+	/** How its cluster was made just now; undefined when it was there. */
+	readonly made: Making | undefined;
 	/** Resolves with a sentence if the server ends without being told to. */
 	readonly ended: Promise<string>;
 	stop(): Promise<void>;
@@ -57,12 +59,13 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 	const password = readPassword(options);
 	await stopOrphan(cluster);
 	clearMaking(options.dataDir);
+	let made: Making | undefined;
 	if (!hasCluster(options.dataDir)) {
 		const { random, schema } = options;
 		const parts = { binaries, as, random, schema };
-		const made = makeCluster(parts, options.dataDir, cluster, password);
+		const making = makeCluster(parts, options.dataDir, cluster, password);
 		options.onAtWork?.();
-		await made;
+		made = await making;
 	}
 	const child = launch(cluster, binaries, as, socketDir, options);
 	options.onAtWork?.();
@@ -73,7 +76,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 			throw new EmbeddedPostgresError(why);
 		}),
 	]);
-	return { host: socketDir, user: superuser, password, ended, stop: () => stop(child) };
+	return { host: socketDir, user: superuser, password, made, ended, stop: () => stop(child) };
 }
 
 /** The folder of PostgreSQL's programs. Throws an EmbeddedPostgresError where the package has none. */

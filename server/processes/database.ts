@@ -39,6 +39,8 @@ export interface Databases {
 	readonly signer: DatabaseOptions;
 	readonly keys: OpenKeys;
 	readonly migrated: readonly string[];
+	/** How the embedded server's cluster was made just now, if it was. */
+	readonly made?: EmbeddedPostgres["made"];
 	/** Resolves when messages of now have somewhere to go; until then none may be accepted. */
 	readonly partitioned: Promise<void>;
 	/** Resolves with a sentence if the embedded server ends by itself. */
@@ -95,6 +97,7 @@ async function openEmbedded(
 			...pools,
 			place,
 			keys,
+			made: server.made,
 			ended: server.ended,
 			alone: true,
 			async stop() {

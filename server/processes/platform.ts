@@ -75,7 +75,8 @@ async function start(config: Config, begun: Begun): Promise<Platform> {
 	} else tell(`Waxwing serves ${serving.baseUrl}; metrics at ${serving.metricsUrl}.`);
 	await core.started();
 	const ms = Math.round(clock.elapsed() - begun.atMs);
-	log.info({ event: "platform.started", ms, migrated: databases.migrated }, "started");
+	const { migrated, made: cluster } = databases;
+	log.info({ event: "platform.started", ms, migrated, cluster }, "started");
 	const never = new Promise<string>(() => undefined);
 	const failed = Promise.race([databases.ended.then(databaseEnded), thread?.ended ?? never]);
 	return { baseUrl: serving.baseUrl, failed, stop };
