@@ -12,7 +12,8 @@ alter table chore_places force row level security;
 create policy owner_all on chore_places to waxwing_owner using (true) with check (true);
 create policy worker_all on chore_places to waxwing_worker using (true) with check (true);
 grant select, update on chore_places to waxwing_worker;
-insert into chore_places (name, done_until) values ('presume', 'epoch'), ('purge', 'epoch');
+-- Nothing can be older than the product.
+insert into chore_places (name, done_until) values ('presume', 'epoch'), ('purge', '2026-01-01Z');
 
 -- Messages handed over between two moments that have no final state.
 create function wx.unheard_between(since timestamptz, until timestamptz, most integer) returns table (tenant_id uuid, message_id uuid, environment text)

@@ -27,11 +27,12 @@ const submissionsMs = 10 * dayMs;
 const presumeFromMs = dayMs;
 const rowsMax = 2_000;
 
-/** A step that takes less is followed by one over twice the time, and one that takes more by half of it. */
+/** A whole step that takes less is followed by one over twice the time, and one that takes more by half of it. */
 const briefMs = 50;
 const longMs = 200;
 const stretchFirstMs = 60_000;
 const stretchMinMs = 100;
+const stretchMaxMs = 30 * dayMs;
 /** After a failure (it took too long, most likely). */
 const shorten = 8;
 
@@ -46,8 +47,8 @@ interface Aging {
 	/** What has not been done when the walk is behind. */
 	readonly undone: string;
 	readonly ageMs: number;
-	/** How long before what is due the first walk begins; 0: at the beginning of time. */
-	readonly beginsMs: number;
+	/** How long before what is due the first walk begins; undefined: where its place says, as always. */
+	readonly beginsMs?: number;
 	/** Returns how many rows it did something to, `rowsMax` at most: then there may be more in the stretch. */
 	readonly step: (tx: Tx, sinceMs: number, untilMs: number) => Promise<number>;
 }
@@ -82,7 +83,6 @@ export function purgeOld(parts: AgingParts): Step {
 		walk: "purge",
 		undone: "submissions older than ten days are not deleted yet",
 		ageMs: submissionsMs,
-		beginsMs: 0,
 		step: (tx, sinceMs, untilMs) => purgeSubmissions(tx, sinceMs, untilMs, rowsMax),
 	});
 	return async () => {
@@ -101,22 +101,22 @@ function createWalk(parts: AgingParts, aging: Aging): Step {
 		`For so long a time ${aging.undone}, as far as this process walks.`,
 		() => behindMs / 1_000,
 	);
-	const adapt = (tookMs: number): void => {
-		if (tookMs < briefMs) stretchMs *= 2;
+	const adapt = (tookMs: number, isWhole: boolean): void => {
+		if (isWhole && tookMs < briefMs) stretchMs = Math.min(stretchMaxMs, stretchMs * 2);
 		if (tookMs > longMs) stretchMs = Math.max(stretchMinMs, stretchMs / 2);
 	};
 	return async () => {
 		const beganMs = clock.elapsed();
 		try {
 			const now = clock.now();
-			const left = await worker.inPlatform((tx) => takeStep(tx, now, aging, stretchMs));
-			behindMs = left ?? 0;
-			if (left === undefined) return false;
+			const came = await worker.inPlatform((tx) => takeStep(tx, now, aging, stretchMs));
+			behindMs = came?.leftMs ?? 0;
+			if (came === undefined) return false;
 			const tookMs = clock.elapsed() - beganMs;
-			adapt(tookMs);
+			adapt(tookMs, came.isWhole);
 			// As long a rest: who sends meanwhile has the database for half of the time at least.
-			if (left > 0) await new Promise((resolve) => void setTimeout(resolve, tookMs));
-			return left > 0;
+			if (came.leftMs > 0) await new Promise((resolve) => void setTimeout(resolve, tookMs));
+			return came.leftMs > 0;
 		} catch (error) {
 			stretchMs = Math.max(stretchMinMs, stretchMs / shorten);
 			throw error;
@@ -124,19 +124,27 @@ function createWalk(parts: AgingParts, aging: Aging): Step {
 	};
 }
 
-/** How many milliseconds are left to walk over; undefined when there were none, or another process walks. */
+interface Came {
+	/** What is left to walk over. */
+	readonly leftMs: number;
+	/** It covered all of the stretch it was given, and was not cut short by the present or by too many rows. */
+	readonly isWhole: boolean;
+}
+
+/** Undefined when there was nothing to walk over, or another process walks. */
 async function takeStep(
 	tx: Tx,
 	nowMs: number,
 	{ walk, ageMs, beginsMs, step }: Aging,
 	stretchMs: number,
-): Promise<number | undefined> {
+): Promise<Came | undefined> {
 	const place = await holdPlace(tx, walk);
 	const dueMs = nowMs - ageMs;
 	if (place === undefined || place >= dueMs) return undefined;
-	const sinceMs = place === 0 && beginsMs > 0 ? dueMs - beginsMs : place;
+	const sinceMs = place === 0 && beginsMs !== undefined ? dueMs - beginsMs : place;
 	const untilMs = Math.min(dueMs, sinceMs + stretchMs);
-	if ((await step(tx, sinceMs, untilMs)) >= rowsMax) return dueMs - sinceMs;
+	if ((await step(tx, sinceMs, untilMs)) >= rowsMax)
+		return { leftMs: dueMs - sinceMs, isWhole: false };
 	savePlace(tx, walk, untilMs);
-	return dueMs - untilMs;
+	return { leftMs: dueMs - untilMs, isWhole: untilMs < dueMs };
 }

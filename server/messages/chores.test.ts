@@ -1,7 +1,7 @@
 /** Chores beside many rows: each looks at so many, goes on from there, and comes to all of them. */
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import type { Database } from "#platform/db.ts";
+import type { Database, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import { createMetrics } from "#platform/metrics.ts";
 import { createIds, seededRandom } from "#platform/ids.ts";
@@ -70,7 +70,9 @@ const fresh = async (): Promise<void> => {
 		"parked_receipts",
 	])
 		await admin.run(`delete from ${table}`);
-	await admin.run("update chore_places set done_until = 'epoch'");
+	await admin.run(
+		"update chore_places set done_until = case name when 'purge' then '2026-01-01Z' else 'epoch' end::timestamptz",
+	);
 };
 async function stepsOf(step: () => Promise<boolean>): Promise<number> {
 	for (let steps = 1; steps < 200; steps++) if (!(await step())) return steps;
@@ -127,10 +129,50 @@ describe("messages without news", () => {
 	});
 });
 
+test("a walk's stretches adapt to what they take, between a tenth of a second and a month", async () => {
+	let [placeMs, elapsedMs, tookMs] = [nowMs - 100 * 24 * hourMs, 0, 1];
+	let failing = false;
+	const stretches: number[] = [];
+	const tx = {
+		query: ({ name }: { name: string }, [since, until]: number[]) => {
+			if (name === "chores.place") return Promise.resolve([{ done_ms: placeMs }]);
+			stretches.push((until as number) - (since as number));
+			elapsedMs += tookMs;
+			return failing ? Promise.reject(new Error("too slow")) : Promise.resolve([]);
+		},
+		post: (_: object, values: number[]) => void (placeMs = values[1] as number),
+	} as unknown as Tx;
+	const inPlatform: Database["inPlatform"] = (work) => work(tx);
+	const step = presumeUnheard({
+		...partsOf({ worker: { ...worker, inPlatform } }),
+		clock: { now: () => nowMs, elapsed: () => elapsedMs },
+	});
+	assert.ok((await stepsOf(step)) < 25);
+	assert.equal(Math.max(...stretches), 30 * 24 * hourMs);
+	// What is cut short by the present says nothing of what a longer one would take.
+	for (let i = 0; i < 2_000; i++) {
+		nowMs += 300_000;
+		await step();
+	}
+	nowMs += 300 * 24 * hourMs;
+	failing = true;
+	stretches.length = 0;
+	for (let i = 0; i < 14; i++) await assert.rejects(step(), /too slow/);
+	assert.deepEqual(
+		stretches.slice(0, 2).map((ms) => ms / hourMs),
+		[720, 90],
+	);
+	assert.equal(stretches.at(-1), 100);
+	[failing, tookMs] = [false, 201];
+	await step();
+	await step();
+	assert.equal(stretches.at(-1), 100, "no shorter");
+});
+
 test("submissions go after ten days, however many, and no others", async () => {
 	await fresh();
 	await sent({ count: 5_500, ageMs: 240 * hourMs + 1_000 });
-	await sent({ count: 50, ageMs: 400 * 24 * hourMs });
+	await sent({ count: 50, ageMs: 300 * 24 * hourMs });
 	await sent({ count: 500, ageMs: 239 * hourMs });
 	await stepsOf(purgeOld(partsOf()));
 	assert.equal(await counted("from submissions"), 500);

@@ -170,7 +170,8 @@ export const submissionMeanings: Meanings = {
 
 	"chores.place": ({ tables, writer }, [name]) => {
 		if (!isFree(tables.chorePlaces, writer, name as string)) return [];
-		const doneMs = get(tables.chorePlaces, writer, name as string)?.doneMs ?? 0;
+		const beginsMs = name === "purge" ? Date.parse("2026-01-01T00:00:00Z") : 0;
+		const doneMs = get(tables.chorePlaces, writer, name as string)?.doneMs ?? beginsMs;
 		// Held until the transaction ends.
 		put(tables.chorePlaces, writer, name as string, { doneMs });
 		return [{ done_ms: doneMs }];
