@@ -255,6 +255,12 @@ describe("a chore that fails", () => {
 		assert.equal(await inState(40), 1);
 	});
 
+	test("is told beside the others that fail with it", async () => {
+		const away = failing(2, new Error("of two"));
+		const parts = partsOf({ worker: away.worker, heldIds: () => [route] });
+		await assert.rejects(sweepOften(parts), ({ errors }: AggregateError) => errors.length === 2);
+	});
+
 	test("is the last for now when the database is away: a stop does not wait for each", async () => {
 		const away = failing(9, Fault.of("database_unavailable"));
 		const parts = partsOf({ worker: away.worker, heldIds: () => [route] });

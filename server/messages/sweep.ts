@@ -84,14 +84,15 @@ export function sweepSeldom(parts: SweepParts): Promise<void> {
 	]);
 }
 
-/** One after the other, also when one before has failed, unless nothing can be done at present. Throws the first failure. */
+/** One after the other, also when one before has failed, unless nothing can be done at present. Throws what failed. */
 async function each(chores: readonly (() => Promise<void>)[]): Promise<void> {
 	const failures: unknown[] = [];
 	for (const chore of chores) {
 		if (failures.some(isAway)) break;
 		await chore().catch((error: unknown) => void failures.push(error));
 	}
-	if (failures.length > 0) throw failures[0];
+	if (failures.length > 1) throw new AggregateError(failures, "several chores failed");
+	if (failures.length === 1) throw failures[0];
 }
 
 function isAway(error: unknown): boolean {
