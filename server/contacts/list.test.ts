@@ -9,6 +9,7 @@ import { listSuppressions, type SuppressionFilter, suppressionReasons } from "./
 
 const { app, admin } = await testDatabase();
 const tenantId = "01900000-0000-7000-8000-000000000001";
+const neighbour = "01900000-0000-7000-8000-000000000002";
 const live = { tenantId, environment: "live" } as const;
 const trial = { tenantId, environment: "test" } as const;
 const id = (n: number): string => `01900000-0000-7000-8000-${String(n).padStart(12, "0")}`;
@@ -16,9 +17,23 @@ const index = (n: number): Buffer => Buffer.alloc(32, n);
 const many = 2 * lookMax + 500;
 const numbers = Array.from({ length: many }, (_, i) => i + 1);
 
-await admin.run(`insert into tenants (tenant_id, name_sealed, created_at) values ($1, '', now())`, [
-	tenantId,
-]);
+await admin.run(
+	`insert into tenants (tenant_id, name_sealed, created_at) values ($1, '', now()), ($2, '', now())`,
+	[tenantId, neighbour],
+);
+// What another tenant has, newer than all, is neither looked at nor named.
+await admin.run(
+	`insert into consent_statements (tenant_id, id, environment, address_index, channel, coverage, granted, consented_at, sealed, recorded_at)
+	select $1, ('01900000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'live', sha256(int4send(n)), 'sms', 'all', true, now(), '', now()
+	from generate_series(1, $2::integer) as n`,
+	[neighbour, many],
+);
+await admin.run(
+	`insert into suppressions (tenant_id, id, environment, channel, address_index, suppression_index, address_sealed, reason, created_at)
+	select $1, ('01900000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'live', 'sms', sha256(int4send(n)), sha256(int4send(-n)), '', 'stop', now()
+	from generate_series(1, $2::integer) as n`,
+	[neighbour, many],
+);
 
 describe("consent", async () => {
 	// One person changes their mind all the time; every 500th is somebody else's word. The oldest is of the other environment.

@@ -107,6 +107,15 @@ describe("a list of a tenant with many messages", () => {
 			scopes.live,
 			Array.from({ length: many }, (_, i) => i + 1),
 		);
+		// What another tenant has, newer than all, is neither looked at nor named.
+		const neighbour = {
+			tenantId: "018f3a5e-0000-7000-8000-000000000002",
+			environment: "live",
+		} as const;
+		await add(
+			neighbour,
+			Array.from({ length: many }, (_, i) => many + i + 1),
+		);
 		const row = sampleJudged(oldest, nowMs, {});
 		await app.inTenant(scopes.test, async (tx) =>
 			insertInbound(tx, scopes.test, nowMs, [row], row.id),
