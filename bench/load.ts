@@ -14,6 +14,8 @@ export interface LoadOrder {
 	readonly otherPorts?: readonly number[];
 	/** A whole HTTP request, see requests.ts; where `placeholder` stands, a count of eight digits is written. */
 	readonly request: string;
+	/** Of other tenants: connections send each of them in turn. */
+	readonly otherRequests?: readonly string[];
 	readonly connections: number;
 	/** Messages per request. */
 	readonly perRequest: number;
@@ -47,7 +49,7 @@ interface Template {
 	readonly places: readonly number[];
 }
 
-function makeTemplate({ request }: LoadOrder): Template {
+function makeTemplate(request: string): Template {
 	const octets = Buffer.from(request);
 	const places: number[] = [];
 	for (let at = octets.indexOf(placeholder); at >= 0; at = octets.indexOf(placeholder, at + 1))
@@ -64,7 +66,7 @@ function writeIndex(octets: Buffer, at: number, index: number): void {
 }
 
 export async function runLoad(order: LoadOrder): Promise<LoadReport> {
-	const template = makeTemplate(order);
+	const templates = [order.request, ...(order.otherRequests ?? [])].map(makeTemplate);
 	const sentAtMs = new Float64Array(order.messagesMax);
 	const answeredAtMs = new Float64Array(order.messagesMax);
 	const others: Record<number, number> = {};
@@ -89,6 +91,7 @@ export async function runLoad(order: LoadOrder): Promise<LoadReport> {
 		const port = ports[connection % ports.length] as number;
 		const socket = connect(port, "127.0.0.1").setNoDelay(true);
 		await once(socket, "connect");
+		const template = templates[connection % templates.length] as Template;
 		const octets = Buffer.from(template.octets);
 		for (let first = take(); first !== undefined; first = take()) {
 			await pace(first);

@@ -5,6 +5,7 @@
 const names = [
 	"sms",
 	"kannel",
+	"tenants",
 	"priority",
 	"cold",
 	"limit",

@@ -31,10 +31,12 @@ create table api_keys (
 CREATE INDEX api_keys_by_id ON public.api_keys USING btree (id);
 alter table api_keys enable row level security;
 alter table api_keys force row level security;
+create policy batch_of_tenants on api_keys for select to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE);
 create policy one_tenant on api_keys for all to waxwing_app using (tenant_id = ( SELECT wx.tenant() AS tenant)) with check (tenant_id = ( SELECT wx.tenant() AS tenant));
 create policy owner_reads on api_keys for all to waxwing_owner using true with check true;
 grant insert, select on api_keys to waxwing_app;
 grant update (revoked_at) on api_keys to waxwing_app;
+grant select (tenant_id, id, environment, expires_at, revoked_at) on api_keys to waxwing_worker;
 
 create table chore_places (
 	name text not null,
@@ -204,10 +206,13 @@ CREATE INDEX idempotency_keys_about ON public.idempotency_keys USING btree (tena
 CREATE INDEX idempotency_keys_by_age ON public.idempotency_keys USING btree (created_at);
 alter table idempotency_keys enable row level security;
 alter table idempotency_keys force row level security;
+create policy batch_of_tenants on idempotency_keys for all to waxwing_worker using ((tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[])) IS TRUE) with check (tenant_id = ANY (( SELECT wx.tenants() AS tenants)::uuid[]));
 create policy one_tenant on idempotency_keys for all to waxwing_app using ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment))) with check ((tenant_id = ( SELECT wx.tenant() AS tenant)) AND ((environment)::text = ( SELECT wx.environment() AS environment)));
 create policy owner_purges on idempotency_keys for all to waxwing_owner using true with check true;
 grant delete, insert, select on idempotency_keys to waxwing_app;
 grant update (status, message_ids, answer_sealed, contact_index) on idempotency_keys to waxwing_app;
+grant insert (tenant_id, environment, key_hash, fingerprint, status, message_ids, created_at) on idempotency_keys to waxwing_worker;
+grant select (tenant_id, environment, key_hash, fingerprint, message_ids) on idempotency_keys to waxwing_worker;
 
 create table inbound_parts (
 	tenant_id uuid not null,

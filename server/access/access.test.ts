@@ -181,12 +181,13 @@ test("what another process revokes is refused at the next send, and within a sec
 		keyAudit(scope),
 	);
 	const other = newProcess();
-	const valid = () => db.inTenant(scope, (tx) => keysStillValid(tx, scope, [key.id], clock.now()));
+	const valid = () =>
+		db.inTenant(scope, (tx) => keysStillValid(tx, [{ scope, id: key.id }], clock.now()));
 	assert.equal((await other.call("GET", "/v1/api-keys", key.text.reveal())).status, 200);
-	assert.deepEqual([...(await valid())], [key.id]);
+	assert.deepEqual(await valid(), [{ scope, id: key.id }]);
 	const shown = (await call("GET", "/v1/api-keys", live)).body.data[0].id;
 	assert.equal((await call("DELETE", `/v1/api-keys/${shown}`, live)).status, 204);
-	assert.deepEqual([...(await valid())], []);
+	assert.deepEqual(await valid(), []);
 	clock.advance(1_000);
 	assert.equal((await other.call("GET", "/v1/api-keys", key.text.reveal())).status, 401);
 });
@@ -203,10 +204,16 @@ test("keysStillValid knows expiry, suspension, environment and tenant", async ()
 	const elsewhere = await sendingKey({ ...scope, environment: "test" });
 	const foreign = await sendingKey({ ...scope, tenantId: theirs.id });
 	const ids = [lasting, expiring, elsewhere, foreign].map((key) => key.id);
-	const valid = async (nowMs = clock.now()) =>
-		[...(await db.inTenant(scope, (tx) => keysStillValid(tx, scope, ids, nowMs)))].sort();
+	const there = { tenantId: theirs.id, environment: "live" } as const;
+	const ask = (at: Scope, nowMs = clock.now()) =>
+		worker.inTenants([mine.id, theirs.id], async (tx) => {
+			const keys = ids.map((id) => ({ scope: at, id }));
+			return (await keysStillValid(tx, keys, nowMs)).map(({ id }) => id).sort();
+		});
+	const valid = (nowMs?: number) => ask(scope, nowMs);
 	assert.deepEqual(await valid(), [lasting.id, expiring.id].sort());
 	assert.deepEqual(await valid(clock.now() + 10), [lasting.id]);
+	assert.deepEqual(await ask(there), [foreign.id]);
 	const shown = (await call("GET", "/v1/operator/tenants", operator)).body.data.find(
 		(tenant: { id: string }) => readId("ten", tenant.id) === mine.id,
 	);
@@ -244,14 +251,19 @@ test("another tenant's key, and the other environment's, are not there", async (
 	assert.equal((await call("GET", "/v1/api-keys", theirs.live)).status, 200);
 });
 
-test("row-level security alone hides other tenants' keys, and the worker has none", async () => {
+test("row-level security alone hides other tenants' keys, and a worker reads no secret", async () => {
 	const [mine, theirs] = [await newTenant(), await newTenant()];
 	const everything = { name: "access.test.all", text: "select tenant_id from api_keys" };
 	const scope = { tenantId: mine.id, environment: "live" } as const;
 	const seen = await db.inTenant(scope, (tx) => tx.query<{ tenant_id: string }>(everything));
 	assert.deepEqual([...new Set(seen.map((row) => row.tenant_id))], [mine.id]);
+	const asWorker = await worker.inTenants([mine.id], (tx) =>
+		tx.query<{ tenant_id: string }>(everything),
+	);
+	assert.deepEqual([...new Set(asWorker.map((row) => row.tenant_id))], [mine.id]);
+	const secrets = { name: "access.test.secrets", text: "select secret_hash from api_keys" };
 	await assert.rejects(
-		worker.inTenants([mine.id, theirs.id], (tx) => tx.query(everything)),
+		worker.inTenants([mine.id, theirs.id], (tx) => tx.query(secrets)),
 		/permission denied/,
 	);
 	await assert.rejects(

@@ -18,5 +18,5 @@ export type { AccessRouteParts } from "./key-routes.ts";
 export { type RootKeyRouteParts, rootKeyRoutes } from "./root-key-routes.ts";
 export { accessRoutes } from "./routes.ts";
 export { everyScope, operatorScope, type TenantScope, tenantScopes } from "./scopes.ts";
-export { keysStillValid } from "./store.ts";
+export { type KeyInUse, keysStillValid } from "./store.ts";
 export { createTenant, type NewTenant, suspendTenant, type Tenant } from "./tenants.ts";

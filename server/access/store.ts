@@ -1,5 +1,6 @@
 /** All SQL of access: tenants, API keys, operator keys. Texts arrive sealed, secrets as hashes. */
 import { type Environment, type Scope, sql, type Tx } from "#platform/db.ts";
+import { texts, uuids } from "#platform/db-arrays.ts";
 
 // Authentication: before a tenant is known, by definer functions that answer only for ids asked ----------
 
@@ -39,24 +40,37 @@ export function findOperatorKeys(tx: Tx, ids: readonly string[]): Promise<FoundK
 
 const validKeysStatement = sql(
 	"access.valid_keys",
-	`select k.id from api_keys k join tenants t using (tenant_id)
-	where k.tenant_id = $1 and k.environment = $2 and k.id = any ($3::uuid[])
-		and k.revoked_at is null and (k.expires_at is null or k.expires_at > $4) and t.suspended_at is null`,
+	`select a.ord from unnest($1::uuid[], $2::text[], $3::uuid[]) with ordinality as a (tenant_id, environment, id, ord)
+	where exists (
+		select 1 from api_keys k join tenants t using (tenant_id)
+		where k.tenant_id = a.tenant_id and k.environment = a.environment and k.id = a.id
+			and k.revoked_at is null and (k.expires_at is null or k.expires_at > $4) and t.suspended_at is null
+		offset 0
+	)`,
 );
 
+/** A key, and for whom it is used. */
+export interface KeyInUse {
+	readonly scope: Scope;
+	readonly id: string;
+}
+
 /**
- * Which of these keys may act at this moment, asked inside the transaction that acts: a key revoked (or a
- * tenant suspended) by another process is not among them. `tx` must be in this scope.
+ * Those of these keys that may act at this moment, asked inside the transaction that acts: a key revoked (or a
+ * tenant suspended) by another process is not among them, nor one of somebody else. `tx` must be in these tenants.
  */
 export async function keysStillValid(
 	tx: Tx,
-	scope: Scope,
-	ids: readonly string[],
+	keys: readonly KeyInUse[],
 	nowMs: number,
-): Promise<ReadonlySet<string>> {
-	const values = [scope.tenantId, scope.environment, ids, new Date(nowMs)];
-	const rows = await tx.query<{ id: string }>(validKeysStatement, values);
-	return new Set(rows.map((row) => row.id));
+): Promise<KeyInUse[]> {
+	const rows = await tx.query<{ ord: number }>(validKeysStatement, [
+		uuids(keys.map(({ scope }) => scope.tenantId)),
+		texts(keys.map(({ scope }) => scope.environment)),
+		uuids(keys.map(({ id }) => id)),
+		new Date(nowMs),
+	]);
+	return rows.map(({ ord }) => keys[ord - 1] as KeyInUse);
 }
 
 // API keys of a tenant --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import { addressIndex } from "./address.ts";
 import { insertGrants } from "./grant-store.ts";
 
 export interface Grant {
+	readonly scope: Scope;
 	/** A fresh id for the row, unprefixed. */
 	readonly id: string;
 	/** E.164 with its plus. */
@@ -19,28 +20,27 @@ export interface Grant {
 	readonly consentedAtMs: number;
 }
 
-/** Records grants of one tenant's environment, in one statement; the contacts' keys are loaded. */
+/** Records grants of any number of tenants in one statement; the contacts' keys are loaded. */
 export function recordGrants(
 	tx: Tx,
 	vault: Vault,
-	scope: Scope,
 	grants: readonly Grant[],
 	nowMs: number,
 	contacts: Pick<GroupKeys, "of">,
 ): void {
 	const newest = new Map<string, Grant>();
 	for (const grant of grants) {
-		const known = newest.get(grant.address);
-		if (known === undefined || known.consentedAtMs < grant.consentedAtMs)
-			newest.set(grant.address, grant);
+		const name = `${grant.scope.tenantId}/${grant.scope.environment}/${grant.address}`;
+		const known = newest.get(name);
+		if (known === undefined || known.consentedAtMs < grant.consentedAtMs) newest.set(name, grant);
 	}
-	const rows = [...newest.values()].map(({ id, address, source, consentedAtMs }) => {
+	const rows = [...newest.values()].map(({ scope, id, address, source, consentedAtMs }) => {
 		const index = addressIndex(vault, scope.tenantId, scope.environment, address);
 		const place = { ...scope, table: "consent_statements", column: "sealed", row: id };
 		const evidence = { address, source, dated: true };
 		const contact = contacts.of({ ...scope, index });
 		const sealed = vault.sealJsonFor(contact, place, evidence);
-		return { id, consentedAtMs, addressIndex: index, sealed };
+		return { scope, id, consentedAtMs, addressIndex: index, sealed };
 	});
-	insertGrants(tx, scope, nowMs, rows);
+	insertGrants(tx, nowMs, rows);
 }

@@ -1,9 +1,9 @@
 /**
- * Accept, screen and route a group of requests in one commit: keys, facts, verdicts, messages, lane
- * entries, outbox. What it returns has been committed. Never sends; a message that a rule refuses is stored
- * as rejected, with its verdicts, so that the refusal can be read and proved.
+ * Accept, screen and route a group of requests, of any number of tenants, in one commit: keys, facts, verdicts, messages,
+ * lane entries, outbox. What it returns has been committed. Never sends; a message that a rule refuses is stored as
+ * rejected, with its verdicts, so that the refusal can be read and proved.
  */
-import { keysStillValid } from "#access/index.ts";
+import { type KeyInUse, keysStillValid } from "#access/index.ts";
 import { type Grant, recordGrants } from "#contacts/index.ts";
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope, Tx } from "#platform/db.ts";
@@ -19,6 +19,7 @@ import { type Accepted, clearanceOf, decide, rejection } from "./decide.ts";
 import { contactOf, type Prepared, placeOf, prepare, type SenderIndexes } from "./prepare.ts";
 import type { Router } from "./router.ts";
 import { states } from "./state.ts";
+import * as retries from "./retry-store.ts";
 import * as store from "./store.ts";
 import { applyTransitions, type Transition } from "./transition-store.ts";
 
@@ -26,16 +27,20 @@ export interface AcceptRequest {
 	readonly scope: Scope;
 	readonly keyId: string;
 	readonly drafts: readonly Draft[];
-	readonly idempotency: store.Retryable | undefined;
+	readonly idempotency: retries.Retryable | undefined;
 }
 
-export type AcceptAnswer =
+/** Of a request that was carried out, now or earlier. */
+export type Answered =
 	| { readonly kind: "accepted"; readonly messages: readonly Accepted[]; readonly atMs: number }
-	| { readonly kind: "replayed"; readonly messageIds: readonly string[] }
-	| { readonly kind: "fault"; readonly fault: Fault };
+	| { readonly kind: "replayed"; readonly messageIds: readonly string[] };
+
+/** `failed`: this request alone was not; a Fault, or what else was thrown for it. */
+export type AcceptAnswer = Answered | { readonly kind: "failed"; readonly error: unknown };
 
 export interface AcceptParts {
-	readonly db: Database;
+	/** Its transactions are in the tenants of the group. */
+	readonly worker: Database;
 	readonly vault: Vault;
 	readonly ids: Ids;
 	readonly clock: Clock;
@@ -56,19 +61,21 @@ export async function acceptGroup(
 	parts: AcceptParts,
 	requests: readonly AcceptRequest[],
 ): Promise<AcceptAnswer[]> {
-	const { vault, clock, db, handover } = parts;
-	await vault.warm([...new Set(requests.map((request) => request.scope.tenantId))]);
+	const { vault, clock, worker, handover } = parts;
+	const tenantIds = [...new Set(requests.map((request) => request.scope.tenantId))];
+	await vault.warm(tenantIds);
 	const nowMs = clock.now();
-	const work: Work[] = [];
-	for (const request of requests)
-		work.push({ request, prepared: await prepareAll(parts, request, nowMs), answer: undefined });
-	for (let tries = 1; ; tries++) {
+	const all: Work[] = [];
+	for (const request of requests) all.push(await prepareAll(parts, request, nowMs));
+	const work = all.filter(({ answer }) => answer === undefined);
+	for (let tries = 1; work.length > 0; tries++) {
 		const plan = handover?.();
 		const contacts = vault.contacts.group(tries > 1);
 		try {
-			await db.inTenant((requests[0] as AcceptRequest).scope, (tx) =>
-				write({ ...parts, contacts }, tx, groupByScope(work), nowMs, plan),
-			);
+			await worker.inTenants(tenantIds, async (tx) => {
+				const answers = await ask({ ...parts, contacts }, tx, work, nowMs);
+				await record({ ...parts, contacts }, tx, work, answers, nowMs, plan);
+			});
 		} catch (error) {
 			plan?.cancel();
 			if (tries < triesMax && lostToAnother(error)) continue;
@@ -78,7 +85,7 @@ export async function acceptGroup(
 		contacts.committed();
 		break;
 	}
-	return work.map((one) => one.answer ?? { kind: "fault", fault: Fault.of("internal") });
+	return all.map(({ answer }) => answer ?? { kind: "failed", error: Fault.of("internal") });
 }
 
 /** A commit is tried so often when others make the same contacts' keys at the same time. */
@@ -91,48 +98,31 @@ interface WriteParts extends AcceptParts {
 /** Messages prepared, or judged, in one turn of the event loop: a large batch must not hold up a one-time code. */
 const messagesAtOnce = 64;
 
+/** A tenant whose keys do not open has its answer at once; the others of the group have nothing to do with it. */
 async function prepareAll(
 	parts: AcceptParts,
-	{ scope, keyId, drafts }: AcceptRequest,
+	request: AcceptRequest,
 	nowMs: number,
-): Promise<Prepared[]> {
+): Promise<Work> {
+	const { scope, keyId, drafts } = request;
 	const prepared: Prepared[] = [];
-	for (const [i, draft] of drafts.entries()) {
-		if (i > 0 && i % messagesAtOnce === 0) await nextTurn();
-		prepared.push(prepare(parts, scope, keyId, draft, nowMs));
+	try {
+		for (const [i, draft] of drafts.entries()) {
+			if (i > 0 && i % messagesAtOnce === 0) await nextTurn();
+			prepared.push(prepare(parts, scope, keyId, draft, nowMs));
+		}
+	} catch (error) {
+		return { request, prepared: [], answer: { kind: "failed", error } };
 	}
-	return prepared;
-}
-
-async function write(
-	parts: WriteParts,
-	tx: Tx,
-	groups: readonly Work[][],
-	nowMs: number,
-	plan: HandoverPlan | undefined,
-): Promise<void> {
-	// Each scope's questions are sent in its own scope; all of them travel together. The transaction begins in the
-	// scope of the first group, and stays there when it is the only one.
-	const gathered = await Promise.all(
-		groups.map((group, i) => {
-			if (i > 0) tx.enter(scopeOf(group));
-			return ask(parts, tx, group, nowMs);
-		}),
-	);
-	for (const [i, group] of groups.entries()) {
-		if (groups.length > 1) tx.enter(scopeOf(group));
-		await record(parts, tx, group, gathered[i] as Answers, nowMs, plan);
-	}
-}
-
-function scopeOf(group: readonly Work[]): Scope {
-	return (group[0] as Work).request.scope;
+	return { request, prepared, answer: undefined };
 }
 
 interface Answers {
+	/** Names of idempotency keys. */
 	readonly newKeys: ReadonlySet<string>;
-	readonly knownKeys: readonly store.KnownKey[];
-	readonly validKeyIds: ReadonlySet<string>;
+	readonly knownKeys: ReadonlyMap<string, retries.KnownKey>;
+	/** Names of API keys, as `nameOfKey` gives them. */
+	readonly validKeys: ReadonlySet<string>;
 	readonly known: readonly Known[];
 }
 
@@ -143,78 +133,81 @@ async function ask(
 	group: readonly Work[],
 	nowMs: number,
 ): Promise<Answers> {
-	const scope = scopeOf(group);
 	const { contacts } = parts;
 	const grants = grantsOf(parts, group);
-	const recipients = group.flatMap(({ prepared }) =>
+	const recipients = group.flatMap(({ request: { scope }, prepared }) =>
 		prepared.map(({ row }) => contactOf(scope, row.addressIndex)),
 	);
 	const loading = contacts.load(tx, recipients);
 	if (grants.length > 0) {
 		// Evidence is sealed before it goes on record, and goes on record before anything is judged.
 		await loading;
-		recordGrants(tx, parts.vault, scope, grants, nowMs, contacts);
+		recordGrants(tx, parts.vault, grants, nowMs, contacts);
 		contacts.store(tx);
 	}
-	const claims = group.flatMap(({ request, prepared }) =>
-		request.idempotency === undefined
+	const claims = group.flatMap(({ request: { scope, idempotency }, prepared }) =>
+		idempotency === undefined
 			? []
-			: [{ ...request.idempotency, messageIds: prepared.map((one) => one.row.id) }],
+			: [{ scope, ...idempotency, messageIds: prepared.map((one) => one.row.id) }],
 	);
-	const [newKeys, knownKeys, validKeyIds, gathered] = await Promise.all([
-		store.claimKeys(tx, scope, nowMs, claims),
-		claims.length === 0
-			? []
-			: store.readKeys(
-					tx,
-					scope,
-					claims.map((claim) => claim.keyHash),
-				),
-		keysStillValid(tx, scope, [...new Set(group.map(({ request }) => request.keyId))], nowMs),
+	const [newKeys, knownKeys, valid, gathered] = await Promise.all([
+		retries.claimKeys(tx, nowMs, claims),
+		retries.readKeys(tx, claims),
+		keysStillValid(tx, keysOf(group), nowMs),
 		gatherFacts(
 			tx,
 			group.flatMap(({ prepared }) => prepared.map((one) => one.subject)),
 		),
 		loading,
 	]);
-	return { newKeys, knownKeys, validKeyIds, known: gathered };
+	return { newKeys, knownKeys, validKeys: new Set(valid.map(nameOfKey)), known: gathered };
+}
+
+/** Each once: many requests are sent with the same. */
+function keysOf(group: readonly Work[]): KeyInUse[] {
+	const keys = group.map(({ request: { scope, keyId } }) => ({ scope, id: keyId }));
+	return [...new Map(keys.map((key) => [nameOfKey(key), key])).values()];
+}
+
+function nameOfKey({ scope, id }: KeyInUse): string {
+	return `${scope.tenantId}/${scope.environment}/${id}`;
 }
 
 /** Consent stated with the sends goes on record before they are judged, also when one of them is refused. */
 function grantsOf(parts: AcceptParts, group: readonly Work[]): Grant[] {
-	return group.flatMap(({ prepared }) =>
+	return group.flatMap(({ request: { scope }, prepared }) =>
 		prepared.flatMap(({ draft }) =>
 			draft.consent === undefined
 				? []
-				: [{ id: parts.ids.next(), address: draft.to, ...draft.consent }],
+				: [{ scope, id: parts.ids.next(), address: draft.to, ...draft.consent }],
 		),
 	);
 }
 
 /** A revoked key, or an Idempotency-Key that was used before. */
 function settleEarly(
-	request: AcceptRequest,
+	{ scope, idempotency, keyId }: AcceptRequest,
 	answers: Answers,
-	known: ReadonlyMap<string, store.KnownKey>,
 ): AcceptAnswer | undefined {
-	const { idempotency, keyId } = request;
-	if (!answers.validKeyIds.has(keyId)) return { kind: "fault", fault: Fault.of("key_invalid") };
+	if (!answers.validKeys.has(nameOfKey({ scope, id: keyId })))
+		return { kind: "failed", error: Fault.of("key_invalid") };
 	if (idempotency === undefined) return undefined;
-	const name = idempotency.keyHash.toString("base64");
+	const name = retries.keyName(scope, idempotency.keyHash);
 	if (answers.newKeys.has(name)) return undefined;
-	const earlier = known.get(name);
+	const earlier = answers.knownKeys.get(name);
 	if (earlier === undefined)
-		return { kind: "fault", fault: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
-	if (!store.isSameRequest(idempotency, earlier) || earlier.messageIds === null)
-		return { kind: "fault", fault: Fault.of("idempotency_key_reuse") };
+		return { kind: "failed", error: Fault.of("request_in_progress", { retryAfterSeconds: 1 }) };
+	if (!retries.isSameRequest(idempotency, earlier) || earlier.messageIds === null)
+		return { kind: "failed", error: Fault.of("idempotency_key_reuse") };
 	return { kind: "replayed", messageIds: earlier.messageIds };
 }
 
-/** What a scope's messages become in the tables. */
+/** What the messages of one tenant's environment become in the tables. */
 interface Rows {
-	readonly messages: store.JudgedMessage[];
+	readonly scope: Scope;
+	readonly rows: store.JudgedMessage[];
+	readonly outbox: { readonly id: string; readonly events: [string, string, number][] };
 	readonly refused: Transition[];
-	readonly events: [string, string, number][];
 }
 
 /** Settles every request's answer and stores the messages, some in each turn of the event loop. */
@@ -226,37 +219,48 @@ async function record(
 	nowMs: number,
 	plan: HandoverPlan | undefined,
 ): Promise<void> {
-	const scope = scopeOf(group);
-	const keys = new Map(answers.knownKeys.map((key) => [key.keyHash.toString("base64"), key]));
-	const rows: Rows = { messages: [], refused: [], events: [] };
+	const byScope = new Map<string, Rows>();
 	let done = 0;
 	for (const work of group) {
-		const known = answers.known.slice(done, done + work.prepared.length);
-		work.answer = settleEarly(work.request, answers, keys);
+		const { request, prepared } = work;
+		work.answer = settleEarly(request, answers);
 		if (work.answer === undefined) {
+			const rows = rowsOf(byScope, request.scope, parts.ids);
 			const messages: Accepted[] = [];
-			for (const [i, prepared] of work.prepared.entries()) {
+			for (const [i, one] of prepared.entries()) {
 				if ((done + i) % messagesAtOnce === messagesAtOnce - 1) await nextTurn();
-				messages.push(recordOne(parts, scope, prepared, known[i] as Known, nowMs, plan, rows));
+				messages.push(recordOne(parts, one, answers.known[done + i] as Known, nowMs, plan, rows));
 			}
 			work.answer = { kind: "accepted", messages, atMs: nowMs };
 		}
-		done += work.prepared.length;
+		done += prepared.length;
 	}
 	parts.contacts.store(tx);
-	const outbox = { id: parts.ids.next(), events: rows.events };
-	store.insertJudged(tx, scope, nowMs, rows.messages, plan?.lease, outbox);
-	applyTransitions(tx, nowMs, rows.refused);
+	const all = [...byScope.values()];
+	store.insertJudged(tx, nowMs, all, plan?.lease);
+	applyTransitions(
+		tx,
+		nowMs,
+		all.flatMap(({ refused }) => refused),
+	);
+}
+
+function rowsOf(byScope: Map<string, Rows>, scope: Scope, ids: Ids): Rows {
+	const name = `${scope.tenantId}/${scope.environment}`;
+	const known = byScope.get(name);
+	if (known !== undefined) return known;
+	const rows = { scope, rows: [], outbox: { id: ids.next(), events: [] }, refused: [] };
+	byScope.set(name, rows);
+	return rows;
 }
 
 function recordOne(
 	parts: WriteParts,
-	scope: Scope,
 	prepared: Prepared,
 	known: Known,
 	nowMs: number,
 	plan: HandoverPlan | undefined,
-	rows: Rows,
+	{ scope, rows, outbox, refused }: Rows,
 ): Accepted {
 	const { draft } = prepared;
 	const outcome = screen(known.facts, "accept", parts.vault, nowMs);
@@ -272,7 +276,7 @@ function recordOne(
 	// Also of what nothing serves, or what would wait too long: the rules did clear it.
 	const clearance = clearanceOf(outcome);
 	const keep = (lane: store.JudgedMessage["lane"]): void =>
-		void rows.messages.push({
+		void rows.push({
 			...prepared.row,
 			sealed,
 			ruleset,
@@ -283,24 +287,13 @@ function recordOne(
 		});
 	if (decision.kind === "rejected" || clearance === undefined || routeId === undefined) {
 		keep(undefined);
-		rows.refused.push(rejection(parts.ids.next(), scope, id, decision, nowMs));
+		refused.push(rejection(parts.ids.next(), scope, id, decision, nowMs));
 		return { id, draft, decision };
 	}
 	const { dueAtMs } = decision;
 	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
 	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance, known) : undefined;
 	keep({ routeId, dueAtMs, batchId: batchId ?? null });
-	rows.events.push([id, id, states.accepted.rank]);
+	outbox.events.push([id, id, states.accepted.rank]);
 	return { id, draft, decision };
-}
-
-function groupByScope(work: readonly Work[]): Work[][] {
-	const groups = new Map<string, Work[]>();
-	for (const one of work) {
-		const name = `${one.request.scope.tenantId}/${one.request.scope.environment}`;
-		const group = groups.get(name);
-		if (group === undefined) groups.set(name, [one]);
-		else group.push(one);
-	}
-	return [...groups.values()];
 }

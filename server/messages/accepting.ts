@@ -16,7 +16,7 @@ import { createSenderIndexes } from "./prepare.ts";
 import { createRouter, type RouteEntry } from "./router.ts";
 
 export interface AcceptingParts {
-	readonly db: Database;
+	readonly worker: Database;
 	readonly vault: Vault;
 	readonly ids: Ids;
 	readonly clock: Clock;

@@ -28,15 +28,19 @@ async function fill(entries: readonly Entry[]): Promise<void> {
 	await app.inTenant(scope, async (tx) =>
 		insertJudged(
 			tx,
-			scope,
 			nowMs,
-			entries.map((_, i) =>
-				sampleJudged(id(offset + i), nowMs, {
-					lane: { routeId, dueAtMs: nowMs + i, batchId: null },
-				}),
-			),
+			[
+				{
+					scope,
+					rows: entries.map((_, i) =>
+						sampleJudged(id(offset + i), nowMs, {
+							lane: { routeId, dueAtMs: nowMs + i, batchId: null },
+						}),
+					),
+					outbox: { id: ids.next(), events: [] },
+				},
+			],
 			{ owner: id(7), untilMs: nowMs, startedIds: [] },
-			{ id: ids.next(), events: [] },
 		),
 	);
 	for (const [i, { attempt, apart }] of entries.entries())

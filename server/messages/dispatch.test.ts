@@ -132,6 +132,27 @@ async function settle(): Promise<void> {
 	for (let i = 0; i < 50; i++) await Promise.resolve();
 }
 
+test("a message whose tenant's keys do not open waits, and the others go on", async () => {
+	const { results, lanes, dispatcher } = setUp();
+	const closed = {
+		...expiredParcel(uuid(++made)),
+		get clearance(): never {
+			throw new Error("the keys of this tenant are not in memory");
+		},
+		expiresAtMs: clock.now() + 60_000,
+	};
+	const batch = { ...expiredBatch(3, 3), id: held };
+	lanes.push({ ...batch, parcels: [batch.parcels[0], closed, batch.parcels[2]] as Parcel[] });
+	dispatcher.wake(routeId);
+	await dispatcher.stop();
+	assert.deepEqual(
+		results.map(({ effects }) => Object.keys(effects)),
+		[["transition", "finished"], ["returned"], ["transition", "finished"]],
+	);
+	assert.equal(results[1]?.effects.returned?.dueAtMs, clock.now() + 5_000);
+	assert.equal(results[1]?.effects.returned?.attempt, closed.attempt, "nothing of it left");
+});
+
 test("no turn of the event loop sends more than its share, and a code comes in between", async (context) => {
 	const { results, lanes, dispatcher } = setUp();
 	context.mock.timers.enable({ apis: ["setImmediate"] });

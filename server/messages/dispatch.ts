@@ -37,6 +37,8 @@ import { submissionOf } from "./submission.ts";
 /** Messages given to the binds in one turn of the event loop: whoever has a one-time code comes in between. */
 export const turnMax = 32;
 const retryMs = 250;
+/** How long a message waits that could not be made ready to leave, milliseconds. */
+const unreadyMs = 5_000;
 
 export interface DispatchParts {
 	readonly worker: Database;
@@ -161,7 +163,7 @@ async function send(
 /** Judges the parcels of started batches once more and gives those that are clear to the binds, some in each turn. */
 async function sendAll(
 	parts: DispatchParts,
-	{ pool, dialect }: Outlet,
+	outlet: Outlet,
 	batches: readonly Batch[],
 	started: Started,
 	context: EffectContext,
@@ -173,49 +175,57 @@ async function sendAll(
 		// Asked of the batch: one that was lost may hold a message that came back to us in another.
 		const knownOf = started.get(batch.id);
 		for (const [i, parcel] of batch.parcels.entries()) {
-			const known = knownOf?.[i];
 			if (done++ > 0 && done % turnMax === 1) await nextTurn();
-			if (known === undefined) {
-				// The lease ran out before we could start: nothing left, and whoever holds it now decides.
-				land(batch.id, { released: { tenantId: batch.tenantId, batchId: batch.id } });
-				continue;
-			}
-			const { facts, settings } = known;
-			const stopped = judge(parts, parcel, facts, context, renewed);
-			if (stopped !== undefined) {
-				land(batch.id, stopped);
-				continue;
-			}
-			const submission = submissionOf(parcel, dialect, facts, settings, context.nowMs);
-			const leaves = parcel.apart ? pool.submitApart(submission) : pool.submit(submission);
-			void leaves.then(
-				(outcome) => {
-					if (parcel.apart) tellTrial(parts, batch, parcel, outcome);
-					if (outcome.kind === "unknown") parts.lateAnswers.remember(parcel);
-					land(batch.id, afterSubmit(parcel, outcome, context));
-				},
-				(error) => {
-					parts.log.error(
-						{ err: error, message_id: parcel.messageId },
-						"a submit failed in an unforeseen way",
-					);
-					land(
-						batch.id,
-						afterSubmit(
-							parcel,
-							{
-								kind: "unknown",
-								reason: "connection_lost",
-								carrierIds: [],
-							} satisfies SubmitOutcome,
-							context,
-						),
-					);
-				},
-			);
+			sendOne(parts, outlet, batch, parcel, knownOf?.[i], context, land, renewed);
 		}
 	}
 	if (renewed.length > 0) void storeRenewed(parts, renewed);
+}
+
+function sendOne(
+	parts: DispatchParts,
+	{ pool, dialect }: Outlet,
+	batch: Batch,
+	parcel: Parcel,
+	known: Known | undefined,
+	context: EffectContext,
+	land: Land,
+	renewed: NewDecision[],
+): void {
+	if (known === undefined) {
+		// The lease ran out before we could start: nothing left, and whoever holds it now decides.
+		land(batch.id, { released: { tenantId: batch.tenantId, batchId: batch.id } });
+		return;
+	}
+	const tell = (error: unknown, says: string): void =>
+		parts.log.error({ err: error, message_id: parcel.messageId }, says);
+	let leaves: Promise<SubmitOutcome>;
+	try {
+		const stopped = judge(parts, parcel, known.facts, context, renewed);
+		if (stopped !== undefined) {
+			land(batch.id, stopped);
+			return;
+		}
+		const submission = submissionOf(parcel, dialect, known.facts, known.settings, context.nowMs);
+		leaves = parcel.apart ? pool.submitApart(submission) : pool.submit(submission);
+	} catch (error) {
+		// Such as a tenant's keys that do not open just now. Nothing of it left; the others go on.
+		tell(error, "a message could not be made ready to leave; it waits");
+		land(batch.id, afterDeferral(parcel, context.nowMs + unreadyMs));
+		return;
+	}
+	void leaves.then(
+		(outcome) => {
+			if (parcel.apart) tellTrial(parts, batch, parcel, outcome);
+			if (outcome.kind === "unknown") parts.lateAnswers.remember(parcel);
+			land(batch.id, afterSubmit(parcel, outcome, context));
+		},
+		(error) => {
+			tell(error, "a submit failed in an unforeseen way");
+			const outcome = { kind: "unknown", reason: "connection_lost", carrierIds: [] } as const;
+			land(batch.id, afterSubmit(parcel, outcome satisfies SubmitOutcome, context));
+		},
+	);
 }
 
 /** For whoever looks for the message that ends connections. */

@@ -57,7 +57,12 @@ describe("a route that stands still", () => {
 			const scope = { tenantId, environment: "live" } as const;
 			const rows = Array.from({ length: many / 2 }, (_, n) => message(2 * n + 1 + i));
 			await app.inTenant(scope, async (tx) =>
-				insertJudged(tx, scope, nowMs, rows, undefined, { id: id(900_010 + i), events: [] }),
+				insertJudged(
+					tx,
+					nowMs,
+					[{ scope, rows, outbox: { id: id(900_010 + i), events: [] } }],
+					undefined,
+				),
 			);
 		}
 		// What a worker holds is not anybody else's to end.
@@ -90,7 +95,12 @@ describe("a route that stands still", () => {
 				}),
 			);
 			await app.inTenant(scope, async (tx) =>
-				insertJudged(tx, scope, nowMs, rows, undefined, { id: id(from - 1), events: [] }),
+				insertJudged(
+					tx,
+					nowMs,
+					[{ scope, rows, outbox: { id: id(from - 1), events: [] } }],
+					undefined,
+				),
 			);
 		};
 		const left = async (): Promise<number> => {

@@ -9,7 +9,8 @@ import { createAcceptor } from "./group.ts";
 
 interface Commit {
 	readonly sizes: readonly number[];
-	end(failure?: Error): void;
+	/** `failed`: requests that are refused alone, by their sizes. */
+	end(failure?: Error, failed?: readonly number[]): void;
 }
 
 /** An acceptor whose commits end when the test says so. */
@@ -21,9 +22,13 @@ function acceptorOf() {
 		onEvents: () => undefined,
 		commit: (requests) =>
 			new Promise<AcceptAnswer[]>((resolve, reject) => {
-				const end = (failure?: Error): void =>
+				const answerOf = ({ drafts }: AcceptRequest, failed: readonly number[]): AcceptAnswer =>
+					failed.includes(drafts.length)
+						? { kind: "failed", error: new Error("its own") }
+						: { kind: "replayed", messageIds: [] };
+				const end: Commit["end"] = (failure, failed = []) =>
 					failure === undefined
-						? resolve(requests.map(() => ({ kind: "replayed", messageIds: [] })))
+						? resolve(requests.map((one) => answerOf(one, failed)))
 						: reject(failure);
 				commits.push({ sizes: requests.map(({ drafts }) => drafts.length), end });
 			}),
@@ -113,11 +118,11 @@ test("a failure that lies in one request ends that one alone; beyond the bound t
 	await turns();
 	commits[1]?.end(new Error("one of these"));
 	await turns();
-	for (let at = 2; at < 5; at++, await turns())
-		commits[at]?.end(at === 3 ? new Error("this") : undefined);
+	for (let at = 2; at < 6; at++, await turns())
+		commits[at]?.end(at === 3 || at === 4 ? new Error("this") : undefined);
 	assert.deepEqual(
 		commits.map(({ sizes }) => sizes),
-		[[1], [1, 2, 3], [1], [2], [3]],
+		[[1], [1, 2, 3], [1], [2, 3], [2], [3]],
 	);
 	const settled = await settling;
 	assert.deepEqual(
@@ -133,6 +138,40 @@ test("a failure that lies in one request ends that one alone; beyond the bound t
 		full.acceptor.accept(requestOf(1)),
 		(error) => error instanceof Fault && error.name === "rate_limited",
 	);
+});
+
+test("of a group that is committed, a request that failed alone is told so", async () => {
+	const { acceptor, commits } = acceptorOf();
+	const settling = Promise.allSettled([1, 2, 3].map((n) => acceptor.accept(requestOf(n))));
+	await turns();
+	commits[0]?.end(undefined, [2]);
+	const settled = await settling;
+	assert.deepEqual(
+		settled.map((one) => (one.status === "rejected" ? String(one.reason) : one.value.kind)),
+		["replayed", "Error: its own", "replayed"],
+	);
+	assert.equal(commits.length, 1);
+});
+
+test("one bad request among many costs two commits for each halving", async () => {
+	const { acceptor, commits } = acceptorOf();
+	const under = acceptor.accept(requestOf(300));
+	await turns();
+	const sizes = Array.from({ length: 64 }, (_, i) => (i === 39 ? 2 : 1));
+	const settling = Promise.allSettled(sizes.map((n) => acceptor.accept(requestOf(n))));
+	commits[0]?.end();
+	await under;
+	for (let at = 1; ; at++) {
+		await turns();
+		const commit = commits[at];
+		if (commit === undefined) break;
+		commit.end(commit.sizes.includes(2) ? new Error("the fortieth") : undefined);
+	}
+	const failed = (await settling).flatMap(({ status }, i) =>
+		status === "rejected" ? [i + 1] : [],
+	);
+	assert.deepEqual(failed, [40]);
+	assert.equal(commits.length, 1 + 1 + 2 * Math.log2(64));
 });
 
 test("nobody joins those that wait while the first of them has waited for four seconds; codes wait for themselves", async () => {

@@ -6,7 +6,7 @@
 import type { Clock } from "#platform/clock.ts";
 import { Fault } from "#platform/errors.ts";
 import { nextTurn } from "#platform/turns.ts";
-import type { AcceptAnswer, AcceptRequest } from "./accept.ts";
+import type { AcceptAnswer, AcceptRequest, Answered } from "./accept.ts";
 import { createGather } from "./gather.ts";
 
 /** Messages of one commit, unless a single request is larger. */
@@ -34,7 +34,7 @@ interface Waiting {
 	readonly request: AcceptRequest;
 	/** On the clock's monotonic scale. */
 	readonly sinceMs: number;
-	readonly resolve: (answer: AcceptAnswer) => void;
+	readonly resolve: (answer: Answered) => void;
 	readonly reject: (error: unknown) => void;
 }
 
@@ -57,7 +57,8 @@ export interface AcceptorParts {
 }
 
 export interface Acceptor {
-	accept(request: AcceptRequest): Promise<AcceptAnswer>;
+	/** Rejects when the request was not carried out. */
+	accept(request: AcceptRequest): Promise<Answered>;
 	/** Messages that wait for a commit. */
 	waiting(): number;
 	/** Resolves when nothing is under way. */
@@ -102,7 +103,7 @@ export function createAcceptor({ clock, onEvents, commit }: AcceptorParts): Acce
 				return Promise.reject(Fault.of("request_in_progress", { retryAfterSeconds: 1 }));
 			if (name !== undefined) inProgress.add(name);
 			queue.messages += request.drafts.length;
-			const answered = new Promise<AcceptAnswer>(
+			const answered = new Promise<Answered>(
 				(resolve, reject) =>
 					void queue.requests.push({ request, sinceMs: clock.elapsed(), resolve, reject }),
 			);
@@ -163,7 +164,7 @@ function takeGroup(queue: Queue): Waiting[] {
 	return queue.requests.splice(0, end);
 }
 
-/** If a group fails for a reason that lies in one of its requests, the others must not suffer: one by one. */
+/** If a group fails for a reason that lies in one of its requests, the others must not suffer: it is halved until that one stands alone. */
 async function commitGroup(
 	commit: AcceptorParts["commit"],
 	group: readonly Waiting[],
@@ -175,19 +176,26 @@ async function commitGroup(
 		onEvents();
 	} catch (error) {
 		if (error instanceof Fault || group.length === 1) for (const one of group) one.reject(error);
-		else for (const one of group) await commitGroup(commit, [one], onEvents);
+		else for (const half of halvesOf(group)) await commitGroup(commit, half, onEvents);
 	}
+}
+
+function halvesOf<T>(group: readonly T[]): readonly (readonly T[])[] {
+	const middle = group.length >> 1;
+	return [group.slice(0, middle), group.slice(middle)];
 }
 
 /** Showing a message takes its time too: some in each turn. The next commit does not wait for it. */
 async function answer(group: readonly Waiting[], answers: readonly AcceptAnswer[]): Promise<void> {
 	let shown = 0;
-	for (const [i, { request, resolve }] of group.entries()) {
+	for (const [i, { request, resolve, reject }] of group.entries()) {
 		if (shown >= answeredAtOnce) {
 			await nextTurn();
 			shown = 0;
 		}
-		resolve(answers[i] as AcceptAnswer);
+		const answer = answers[i] as AcceptAnswer;
+		if (answer.kind === "failed") reject(answer.error);
+		else resolve(answer);
 		shown += request.drafts.length;
 	}
 }

@@ -32,7 +32,7 @@ function message(n: number): JudgedMessage {
 async function add(scope: Scope, numbers: readonly number[]): Promise<void> {
 	const outbox = { id: id(900_000 + (numbers[0] ?? 0)), events: [] };
 	await app.inTenant(scope, async (tx) =>
-		insertJudged(tx, scope, nowMs, numbers.map(message), undefined, outbox),
+		insertJudged(tx, nowMs, [{ scope, rows: numbers.map(message), outbox }], undefined),
 	);
 }
 

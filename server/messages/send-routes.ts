@@ -15,7 +15,7 @@ import * as store from "./read-store.ts";
 import { contactOf } from "./prepare.ts";
 import { shownTime, renderAccepted, renderStored } from "./render.ts";
 import * as shapes from "./schemas.ts";
-import type { Retryable } from "./store.ts";
+import type { Retryable } from "./retry-store.ts";
 import { errorOfNumber, states } from "./state.ts";
 
 export interface SendRouteParts {
@@ -144,8 +144,6 @@ async function accept(
 		idempotency: idempotency && (await retryableOf(parts.vault, scope, idempotency)),
 	});
 	switch (done.kind) {
-		case "fault":
-			throw done.fault;
 		case "accepted": {
 			const at = shownTime(done.atMs);
 			const messages = done.messages.map((message) => renderAccepted(message, at));

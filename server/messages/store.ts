@@ -99,52 +99,66 @@ export interface Lease {
 }
 
 /**
- * One statement for all that acceptance writes: messages with their verdicts; batches that name the messages
- * handed over, or lane entries for those that wait; their hashes for the ledger; the outbox row.
+ * One statement for all that acceptance writes, of any number of tenants: messages with their verdicts; batches that name
+ * the messages handed over, or lane entries for those that wait; and, for each tenant's environment, the messages' hashes
+ * for the ledger and the outbox row. The messages of one environment stand together: `first` to `last`, from 1.
  */
 const insertJudgedStatement = sql(
 	"messages.insert_judged",
 	`with n as materialized (
 		select * from unnest(${messageArrays}, $15::text[], $16::text[], $17::float8[], $18::float8[], $19::bytea[], $20::uuid[],
-				$21::float8[], $22::uuid[])
-			as n (${messageNames}, ruleset, verdicts, deferred_ms, clear_ms, seal, route_id, due_ms, batch_id)
+				$21::float8[], $22::uuid[], $23::uuid[], $24::text[])
+			as n (${messageNames}, ruleset, verdicts, deferred_ms, clear_ms, seal, route_id, due_ms, batch_id, tenant_id, environment)
+	), e as materialized (
+		select * from unnest($29::uuid[], $30::uuid[], $31::text[], $32::integer[], $33::integer[], $34::bytea[], $35::bytea[], $36::text[])
+			as e (id, tenant_id, environment, first, last, leaves, root, refs)
 	), stored as (
 		insert into messages (tenant_id, id, environment, class, address_index, sender_index, sealed, encoding, segments, characters,
 			country, dlt_template_id, tag_indexes, api_key_id, scheduled_at, expires_at, created_at, ruleset, verdicts, deferred_until, clear_until, seal)
-		select $23, n.id, $24, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
+		select n.tenant_id, n.id, n.environment, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
 			n.dlt_template_id, n.tag_indexes, n.api_key_id, to_timestamp(n.scheduled_ms / 1000), to_timestamp(n.expires_ms / 1000),
 			to_timestamp($25::float8 / 1000), n.ruleset, n.verdicts, to_timestamp(n.deferred_ms / 1000), to_timestamp(n.clear_ms / 1000), n.seal
 		from n
 	), waiting as (
 		insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, seal)
-		select $23, n.id, $24, n.route_id, n.class, to_timestamp(n.due_ms / 1000), to_timestamp(n.expires_ms / 1000), n.seal
+		select n.tenant_id, n.id, n.environment, n.route_id, n.class, to_timestamp(n.due_ms / 1000), to_timestamp(n.expires_ms / 1000), n.seal
 		from n where n.route_id is not null and n.batch_id is null
 	), leased as (
 		insert into dispatch_batches (id, owner, lease_until, tenant_id, route_id, message_ids, started_at)
-		select n.batch_id, $26::uuid, to_timestamp($27::float8 / 1000), $23, n.route_id, array_agg(n.id),
-			case when n.batch_id = any ($30::uuid[]) then to_timestamp($25::float8 / 1000) end
-		from n where n.batch_id is not null and n.seal is not null group by n.batch_id, n.route_id
+		select n.batch_id, $26::uuid, to_timestamp($27::float8 / 1000), n.tenant_id, n.route_id, array_agg(n.id),
+			case when n.batch_id = any ($28::uuid[]) then to_timestamp($25::float8 / 1000) end
+		from n where n.batch_id is not null and n.seal is not null group by n.batch_id, n.tenant_id, n.route_id
 	), digested as (
-		insert into message_digests (tenant_id, id, environment, message_ids, leaves, root) values ($23, $28, $24, $1::uuid[], $31, $32)
+		insert into message_digests (tenant_id, id, environment, message_ids, leaves, root)
+		select e.tenant_id, e.id, e.environment, ($1::uuid[])[e.first:e.last], e.leaves, e.root from e
 	)
 	insert into outbox (tenant_id, id, environment, topic, refs, created_at)
-	select $23, $28, $24, 'sms', $29, to_timestamp($25::float8 / 1000) where $29::text <> '[]'`,
+	select e.tenant_id, e.id, e.environment, 'sms', e.refs, to_timestamp($25::float8 / 1000) from e where e.refs <> '[]'`,
 );
 
-/**
- * Stores a scope's messages as acceptance decided. `outbox`: the id of its row, which is also that of the row of the
- * messages' hashes, and its references, [message id, event id, state rank].
- */
+/** What acceptance decided for one tenant's environment. */
+export interface JudgedGroup {
+	readonly scope: Scope;
+	readonly rows: readonly JudgedMessage[];
+	/** The id of the outbox row, which is also that of the row of the messages' hashes, and its references. */
+	readonly outbox: {
+		readonly id: string;
+		/** [message id, event id, state rank] */
+		readonly events: readonly (readonly [string, string, number])[];
+	};
+}
+
+/** Stores messages as acceptance decided; each tenant's environment is there once. */
 export function insertJudged(
 	tx: Tx,
-	scope: Scope,
 	nowMs: number,
-	rows: readonly JudgedMessage[],
+	judged: readonly JudgedGroup[],
 	lease: Lease | undefined,
-	outbox: { readonly id: string; readonly events: readonly (readonly [string, string, number])[] },
 ): void {
+	const groups = judged.filter((group) => group.rows.length > 0);
+	const rows = groups.flatMap((group) => group.rows);
 	if (rows.length === 0) return;
-	const { leaves, root } = digestMessages(scope, nowMs, rows);
+	const scopes = groups.flatMap((group) => group.rows.map(() => group.scope));
 	tx.post(insertJudgedStatement, [
 		...messageColumns(rows),
 		texts(rows.map((row) => row.ruleset)),
@@ -155,17 +169,30 @@ export function insertJudged(
 		uuids(rows.map((row) => row.lane?.routeId ?? null)),
 		float8s(rows.map((row) => row.lane?.dueAtMs ?? null)),
 		uuids(rows.map((row) => row.lane?.batchId ?? null)),
-		scope.tenantId,
-		scope.environment,
+		uuids(scopes.map(({ tenantId }) => tenantId)),
+		texts(scopes.map(({ environment }) => environment)),
 		nowMs,
 		lease?.owner ?? null,
 		lease?.untilMs ?? null,
-		outbox.id,
-		JSON.stringify(outbox.events),
 		lease?.startedIds ?? [],
-		leaves,
-		root,
+		...groupColumns(groups, nowMs),
 	]);
+}
+
+function groupColumns(groups: readonly JudgedGroup[], nowMs: number): Buffer[] {
+	let done = 0;
+	const lasts = groups.map(({ rows }) => (done += rows.length));
+	const digests = groups.map(({ scope, rows }) => digestMessages(scope, nowMs, rows));
+	return [
+		uuids(groups.map(({ outbox }) => outbox.id)),
+		uuids(groups.map(({ scope }) => scope.tenantId)),
+		texts(groups.map(({ scope }) => scope.environment)),
+		int4s(groups.map(({ rows }, i) => (lasts[i] as number) - rows.length + 1)),
+		int4s(lasts),
+		byteas(digests.map(({ leaves }) => leaves)),
+		byteas(digests.map(({ root }) => root)),
+		texts(groups.map(({ outbox }) => JSON.stringify(outbox.events))),
+	];
 }
 
 /** A judgement after acceptance: on the way out. */
@@ -200,87 +227,6 @@ export function insertDecisions(tx: Tx, nowMs: number, rows: readonly NewDecisio
 		texts(rows.map((row) => row.outcome)),
 		float8s(rows.map((row) => row.untilMs)),
 	]);
-}
-
-// Idempotency -------------------------------------------------------------------------------------------------
-
-export interface IdempotencyClaim {
-	readonly keyHash: Buffer;
-	readonly fingerprint: Buffer;
-	readonly messageIds: readonly string[];
-}
-
-const claimKeysStatement = sql(
-	"messages.claim_keys",
-	`insert into idempotency_keys (tenant_id, environment, key_hash, fingerprint, status, message_ids, created_at)
-	select $1, $2, k.key_hash, k.fingerprint, 202, string_to_array(k.ids, ',')::uuid[], to_timestamp($6::float8 / 1000)
-	from unnest($3::bytea[], $4::bytea[], $5::text[]) as k (key_hash, fingerprint, ids)
-	on conflict do nothing returning key_hash`,
-);
-
-const readKeysStatement = sql(
-	"messages.read_keys",
-	`select i.key_hash, i.fingerprint, i.message_ids from unnest($3::bytea[]) as k (key_hash) cross join lateral (
-		select * from idempotency_keys o where o.tenant_id = $1 and o.environment = $2 and o.key_hash = k.key_hash offset 0
-	) i`,
-);
-
-export interface KnownKey {
-	readonly keyHash: Buffer;
-	readonly fingerprint: Buffer;
-	readonly messageIds: readonly string[] | null;
-}
-
-/** A request that may be sent again, as it is recognised then. */
-export interface Retryable {
-	readonly keyHash: Buffer;
-	/** Under a key of the tenant. */
-	readonly fingerprint: Buffer;
-	/** As it was made before it had a key; of the last 72 hours. */
-	readonly olderFingerprint: Buffer;
-}
-
-export function isSameRequest(
-	{ fingerprint, olderFingerprint }: Retryable,
-	known: KnownKey,
-): boolean {
-	return [fingerprint, olderFingerprint].some((one) => one.equals(known.fingerprint));
-}
-
-/** Takes the keys that are new; the others are known already (see `readKeys`). */
-export async function claimKeys(
-	tx: Tx,
-	scope: Scope,
-	nowMs: number,
-	claims: readonly IdempotencyClaim[],
-): Promise<Set<string>> {
-	if (claims.length === 0) return new Set();
-	const rows = await tx.query<{ key_hash: Buffer }>(claimKeysStatement, [
-		scope.tenantId,
-		scope.environment,
-		claims.map((claim) => claim.keyHash),
-		claims.map((claim) => claim.fingerprint),
-		claims.map((claim) => claim.messageIds.join(",")),
-		nowMs,
-	]);
-	return new Set(rows.map((row) => row.key_hash.toString("base64")));
-}
-
-export async function readKeys(
-	tx: Tx,
-	scope: Scope,
-	keyHashes: readonly Buffer[],
-): Promise<KnownKey[]> {
-	const rows = await tx.query<{
-		key_hash: Buffer;
-		fingerprint: Buffer;
-		message_ids: string[] | null;
-	}>(readKeysStatement, [scope.tenantId, scope.environment, keyHashes]);
-	return rows.map((row) => ({
-		keyHash: row.key_hash,
-		fingerprint: row.fingerprint,
-		messageIds: row.message_ids,
-	}));
 }
 
 const cancelStatement = sql(

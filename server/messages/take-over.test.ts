@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { manualClock } from "#platform/clock.ts";
 import type { Vault } from "#vault/index.ts";
+import { turnMax } from "./dispatch.ts";
 import { createLanes } from "./lanes.ts";
 import { takeOver, type TakeOverParts } from "./take-over.ts";
 
@@ -10,21 +11,22 @@ const clock = manualClock(Date.parse("2026-11-22T12:00:00Z"));
 const untilMs = clock.now() + 20_000;
 
 /** A batch as it is handed over, without messages: nothing of it needs a key. */
-function text(id: string, classNumber: number): string {
-	const shared = { routeId: "r", tenantId: "t", started: false, settings: undefined };
+function text(id: string, classNumber: number, tenantId = "t"): string {
+	const shared = { routeId: "r", tenantId, started: false, settings: undefined };
 	return JSON.stringify({ ...shared, id, class: classNumber, messages: [] });
 }
 
-async function settle(): Promise<void> {
-	for (let i = 0; i < 20; i++) await Promise.resolve();
+interface Stage {
+	/** Ids of batches as they enter the lanes, and "wake". */
+	readonly order: string[];
+	take(...batches: string[]): Promise<void>;
 }
 
-test("one batch is read in a turn, so that a code that is handed over meanwhile comes in between", async (context) => {
-	context.mock.timers.enable({ apis: ["setImmediate"] });
+function stage(warm: (tenants: readonly string[]) => Promise<void> = async () => undefined): Stage {
 	const order: string[] = [];
 	const lanes = createLanes();
 	const parts: TakeOverParts = {
-		vault: { warm: async () => undefined } as unknown as Vault,
+		vault: { warm } as unknown as Vault,
 		clock,
 		lanes: { ...lanes, push: ({ id }) => void order.push(id) },
 		room: { fits: () => true },
@@ -32,17 +34,54 @@ test("one batch is read in a turn, so that a code that is handed over meanwhile 
 		onLeft: () => undefined,
 	};
 	const dispatcher = { sendStarted: () => undefined, wake: () => void order.push("wake") };
-	const heap = ["a", "b", "c"].map((id) => text(id, 3));
-	const heapTaken = takeOver(parts, dispatcher, { kind: "handed", batches: heap, untilMs });
+	const take = (...batches: string[]): Promise<void> =>
+		takeOver(parts, dispatcher, { kind: "handed", batches, untilMs });
+	return { order, take };
+}
+
+async function settle(): Promise<void> {
+	for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+test("a batch of many is read in a turn of its own, so that a code that is handed over meanwhile comes in between", async (context) => {
+	context.mock.timers.enable({ apis: ["setImmediate"] });
+	const { order, take } = stage();
+	// Batches that cannot be read are as long as others.
+	const large = (id: string): string =>
+		text(id, 3).replace('"messages":[]', `"messages":[${Array(turnMax).fill("{}").join()}]`);
+	const heapTaken = take(large("a"), text("b", 3), large("c"), text("d", 3)).catch(String);
 	await settle();
-	assert.deepEqual(order, ["a"]);
-	const batches = [text("code", 0)];
-	await takeOver(parts, dispatcher, { kind: "handed", batches, untilMs });
-	assert.deepEqual(order, ["a", "code", "wake"]);
+	assert.deepEqual(order, []);
+	await take(text("code", 0));
+	assert.deepEqual(order, ["code", "wake"]);
 	context.mock.timers.tick(0);
 	await settle();
-	assert.deepEqual(order.slice(3), ["b"]);
+	assert.deepEqual(order.slice(2), ["b"]);
 	context.mock.timers.tick(0);
-	await heapTaken;
-	assert.deepEqual(order.slice(4), ["c", "wake"]);
+	assert.match(String(await heapTaken), /not taken over/);
+	assert.deepEqual(order.slice(3), ["d", "wake"]);
+});
+
+test("small batches of many tenants share a turn", async (context) => {
+	context.mock.timers.enable({ apis: ["setImmediate"] });
+	const { order, take } = stage();
+	const taken = take(...["a", "b", "c"].map((id) => text(id, 1, id)));
+	await settle();
+	assert.deepEqual(order, ["a", "b", "c", "wake"]);
+	await taken;
+});
+
+test("nobody waits for the keys of another tenant, which are waited for", async (context) => {
+	context.mock.timers.enable({ apis: ["setImmediate", "setTimeout"] });
+	let away = true;
+	const { order, take } = stage(async ([tenantId]) => {
+		if (tenantId === "slow" && away) throw new Error("the database is away");
+	});
+	const taken = take(text("a", 1, "slow"), text("b", 1, "quick"));
+	await settle();
+	assert.deepEqual(order, ["b", "wake"]);
+	away = false;
+	context.mock.timers.tick(250);
+	await taken;
+	assert.deepEqual(order, ["b", "wake", "a", "wake"]);
 });

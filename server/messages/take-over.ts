@@ -6,7 +6,7 @@ import type { Clock } from "#platform/clock.ts";
 import type { Vault } from "#vault/index.ts";
 import { nextTurn } from "#platform/turns.ts";
 import { type HandedBatch, readHanded, type ToSending } from "./channel.ts";
-import type { Dispatcher, StartedBatch } from "./dispatch.ts";
+import { type Dispatcher, type StartedBatch, turnMax } from "./dispatch.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Restraint } from "./restraint.ts";
 import type { Room } from "./room.ts";
@@ -24,22 +24,48 @@ export interface TakeOverParts {
 /** How old what a message was judged by may be when it leaves without another look, milliseconds. */
 const freshMs = 1_000;
 const retryMs = 250;
-
+/** Throws in the end, an AggregateError, when some could not be taken over; the others were. */
 export async function takeOver(
 	parts: TakeOverParts,
 	dispatcher: Pick<Dispatcher, "sendStarted" | "wake">,
 	{ batches, untilMs }: Extract<ToSending, { kind: "handed" }>,
 ): Promise<void> {
 	const routeIds = new Set<string>();
-	for (const [i, text] of batches.entries()) {
-		// One batch a turn: reading its seals takes milliseconds, and a one-time code may be handed over meanwhile.
-		if (i > 0) await nextTurn();
+	const troubles: unknown[] = [];
+	const late: Promise<void>[] = [];
+	let read = 0;
+	for (const text of batches) {
+		// A large batch has a turn of its own: reading its seals takes milliseconds, and a one-time code may be handed over
+		// meanwhile. Small ones share one, and so a write to the carrier.
+		if (read >= turnMax) {
+			await nextTurn();
+			read = 0;
+		}
 		const handed = JSON.parse(text) as HandedBatch;
-		await warm(parts, handed.tenantId, untilMs);
-		takeOne(parts, dispatcher, readHanded(handed, parts.vault), untilMs);
-		routeIds.add(handed.routeId);
+		const { tenantId, routeId } = handed;
+		read += handed.messages.length;
+		const take = (): void => takeOne(parts, dispatcher, readHanded(handed, parts.vault), untilMs);
+		try {
+			// Nobody waits for the keys of another tenant.
+			if (await isWarm(parts, tenantId)) take();
+			else late.push(warm(parts, tenantId, untilMs).then(take));
+		} catch (error) {
+			troubles.push(error);
+		}
+		routeIds.add(routeId);
 	}
 	for (const routeId of routeIds) dispatcher.wake(routeId);
+	for (const outcome of await Promise.allSettled(late))
+		if (outcome.status === "rejected") troubles.push(outcome.reason);
+	if (late.length > 0) for (const routeId of routeIds) dispatcher.wake(routeId);
+	if (troubles.length > 0) throw new AggregateError(troubles, "some batches were not taken over");
+}
+
+function isWarm({ vault }: Pick<TakeOverParts, "vault">, tenantId: string): Promise<boolean> {
+	return vault.warm([tenantId]).then(
+		() => true,
+		() => false,
+	);
 }
 
 function takeOne(

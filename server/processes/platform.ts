@@ -121,17 +121,18 @@ async function openAccepting(
 	onStop: OnStop,
 ) {
 	const { databases, random } = core;
+	const { worker } = databases;
 	const egress = createEgress({ allow: config.egressAllow, clock: core.clock });
 	if (thread === undefined || opening === undefined) {
 		const sandbox = { port: sandboxPortOfWorkers, accounts: sandboxAccounts(random) };
 		const routes = await openRoutes({ ...core, config, egress, sandbox });
-		const { acceptor } = startAccepting({ ...core, routes });
+		const { acceptor } = startAccepting({ ...core, worker, routes });
 		onStop.push(() => acceptor.idle());
 		return { acceptor, egress, smscPort: undefined };
 	}
 	const { owner, routes, smscPort } = await opening;
 	const { post } = thread;
-	const accepting = startAccepting({ ...core, routes, sending: { owner, post } });
+	const accepting = startAccepting({ ...core, worker, routes, sending: { owner, post } });
 	thread.onMessage(accepting.hear);
 	let patienceMs: number | undefined;
 	// A server that is gone is not waited for.

@@ -25,7 +25,7 @@ import { startTransit } from "../../server/vault/providers/test-transit.ts";
 import { testDatabase } from "../support/database.ts";
 import { testLedger } from "../support/ledger.ts";
 
-const { app: db, admin } = await testDatabase();
+const { app: db, worker, admin } = await testDatabase();
 const clock = manualClock(Date.parse("2026-11-27T09:00:00Z"));
 const random = systemRandom();
 const ids = createIds(clock, random);
@@ -45,7 +45,7 @@ after(() => keys.close());
 const vault = createVault({ db, ...keys, random, clock });
 const routeId = ids.next();
 const { acceptor } = startAccepting({
-	db,
+	worker,
 	vault,
 	ids,
 	clock,

@@ -328,7 +328,7 @@ test("test keys reach the sandbox and nothing else", async () => {
 });
 
 test("what every rule has passed and no route serves is rejected, and its decision says that it was cleared", async () => {
-	const { app, admin: root } = platform.database;
+	const { app, worker, admin: root } = platform.database;
 	const scope = { tenantId: uuidOf(dev.tenantId), environment: "live" } as const;
 	const [key] = await root.run<{ id: string }>(
 		"select id from api_keys where tenant_id = $1 and environment = 'live' and revoked_at is null limit 1",
@@ -341,7 +341,7 @@ test("what every rule has passed and no route serves is rejected, and its decisi
 	assert.ok("draft" in read);
 	const request = { scope, keyId: key?.id ?? "", drafts: [read.draft], idempotency: undefined };
 	const parts = {
-		db: app,
+		worker,
 		vault,
 		ids: createIds(systemClock, random),
 		clock: systemClock,

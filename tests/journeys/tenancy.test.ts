@@ -291,7 +291,11 @@ describe("two layers, each with the other off", () => {
 	test("with an application that asks for the wrong tenant, row-level security refuses", async () => {
 		const uuid = (shown: string): string => readId("ten", shown) as string;
 		const wrong = mistaken(database.app, uuid(b.id));
-		const app = await misledPlatform(wrong, { tenantId: uuid(a.id), environment: "live" });
+		const wrongWorker = mistaken(database.worker, uuid(b.id));
+		const app = await misledPlatform(wrong, wrongWorker, {
+			tenantId: uuid(a.id),
+			environment: "live",
+		});
 		const before = await snapshot();
 		const ask = async (route: Route): Promise<{ status: number; text: string }> => {
 			const body = bodies[nameOf(route)];
@@ -323,11 +327,15 @@ describe("two layers, each with the other off", () => {
 
 /** A database whose transactions are held to one tenant, whatever the application believes. */
 function mistaken(real: Database, tenantId: string): Database {
-	return { ...real, inTenant: (scope, work) => real.inTenant({ ...scope, tenantId }, work) };
+	return {
+		...real,
+		inTenant: (scope, work) => real.inTenant({ ...scope, tenantId }, work),
+		inTenants: (_, work) => real.inTenants([tenantId], work),
+	};
 }
 
 /** The API over that database, for a caller who is taken for somebody else. */
-async function misledPlatform(db: Database, scope: Scope) {
+async function misledPlatform(db: Database, worker: Database, scope: Scope) {
 	const [clock, random] = [systemClock, systemRandom()];
 	const ids = createIds(clock, random);
 	const vault = createVault({ db: database.app, rootKey: platform.rootKey, random, clock });
@@ -340,7 +348,7 @@ async function misledPlatform(db: Database, scope: Scope) {
 	const authenticator = createAuthenticator({ db, clock });
 	const { startAccepting } = await import("#messages/accepting.ts");
 	const parts = { db, vault, ids, clock, random, authenticator, log: silentLog };
-	const { acceptor } = startAccepting({ ...parts, metrics: createMetrics(), routes: [] });
+	const { acceptor } = startAccepting({ ...parts, worker, metrics: createMetrics(), routes: [] });
 	const egress = createEgress({ allow: ["127.0.0.0/8"], clock });
 	const erasures = {
 		erase: () => Promise.reject(new Error("none here")),

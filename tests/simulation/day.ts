@@ -34,6 +34,8 @@ export interface Day {
 	readonly answerMs: number;
 	readonly liveRoutes: number;
 	readonly testRoutes: number;
+	/** Moments at which several requests come at once. */
+	readonly bursts: number;
 }
 
 const starts = [
@@ -81,6 +83,7 @@ export function dayOf(seed: number): Day {
 		answerMs: 5 + roll() * 60,
 		liveRoutes: roll() < 0.4 ? 2 : 1,
 		testRoutes: roll() < 0.2 ? 1 : 0,
+		bursts: often(0.35, 6),
 	};
 	if (kind < 0.05) return { ...usual, ...crowd };
 	if (kind < 0.15) return { ...usual, ...flapping };
@@ -136,6 +139,7 @@ const quiet = {
 	carrier: calmCarrier,
 	liveRoutes: 1,
 	testRoutes: 0,
+	bursts: 0,
 } as const;
 
 const crowd = { ...quiet, isCrowd: true, activeMs: 3_000, window: 2, answerMs: 10 } as const;

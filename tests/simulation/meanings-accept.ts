@@ -44,7 +44,7 @@ function applyOne(view: View, one: Applied): Applied | undefined {
 	return one;
 }
 
-interface Judged extends Omit<MessageRow, "tenantId" | "environment" | "createdAtMs"> {
+interface Judged extends Omit<MessageRow, "createdAtMs"> {
 	readonly routeId: string | null;
 	readonly dueAtMs: number | null;
 	readonly batchId: string | null;
@@ -74,7 +74,49 @@ const judgedColumns = [
 	"routeId",
 	"dueAtMs",
 	"batchId",
+	"tenantId",
+	"environment",
 ] as const satisfies readonly (keyof Judged | "")[];
+
+interface HandedOver {
+	readonly tenantId: string;
+	readonly routeId: string;
+	readonly messageIds: string[];
+}
+
+/** What one tenant's environment has of a group. */
+interface Group {
+	readonly id: string;
+	readonly tenantId: string;
+	readonly environment: Environment;
+	readonly first: number;
+	readonly last: number;
+	readonly leaves: Buffer;
+	readonly root: Buffer;
+	readonly refs: string;
+}
+
+const groupColumns = [
+	"id",
+	"tenantId",
+	"environment",
+	"first",
+	"last",
+	"leaves",
+	"root",
+	"refs",
+] as const satisfies readonly (keyof Group)[];
+
+interface Claim {
+	readonly tenantId: string;
+	readonly environment: string;
+	readonly keyHash: Buffer;
+	readonly fingerprint: Buffer;
+	readonly ids: string;
+}
+
+const claimKey = ({ tenantId, environment, keyHash }: Claim): string =>
+	`${tenantId}/${environment}/${keyHash.toString("hex")}`;
 
 /** Puts a message into its lane; as the table demands it, with the seal of its clearance. */
 export function addEntry(
@@ -102,85 +144,69 @@ export function addEntry(
 export const acceptMeanings: Meanings = {
 	"messages.insert_judged": (view, values) => {
 		const { tables, writer } = view;
-		const [
-			tenantId,
-			environment,
-			nowMs,
-			owner,
-			leaseUntilMs,
-			outboxId,
-			refs,
-			started,
-			leaves,
-			root,
-		] = values.slice(22);
-		const scope = { tenantId: tenantId as string, environment: environment as Environment };
-		demandVisible(view, scope.tenantId, scope.environment);
-		const batches = new Map<string, { routeId: string; messageIds: string[] }>();
+		const [nowMs, owner, leaseUntilMs, started, ...groups] = values.slice(24);
+		const batches = new Map<string, HandedOver>();
 		for (const judged of unnest<Judged>(values, ...judgedColumns)) {
 			const { routeId, dueAtMs, batchId, ...row } = judged;
-			const message = { ...row, ...scope, createdAtMs: nowMs as number };
-			put(tables.messages, writer, rowKey(scope.tenantId, row.id), message);
+			demandVisible(view, row.tenantId, row.environment);
+			const message = { ...row, createdAtMs: nowMs as number };
+			put(tables.messages, writer, rowKey(row.tenantId, row.id), message);
 			if (routeId === null) continue;
 			if (batchId === null) addEntry(view, message, { routeId, dueAtMs: dueAtMs as number });
 			else {
-				const batch = batches.get(batchId) ?? { routeId, messageIds: [] };
+				const { tenantId } = row;
+				const batch = batches.get(batchId) ?? { tenantId, routeId, messageIds: [] };
 				batch.messageIds.push(row.id);
 				batches.set(batchId, batch);
 			}
 		}
-		for (const [id, batch] of batches)
+		for (const [id, handedOver] of batches)
 			put(tables.batches, writer, id, {
 				id,
 				owner: owner as string,
 				leaseUntilMs: leaseUntilMs as number,
 				startedAtMs: (started as string[]).includes(id) ? (nowMs as number) : null,
-				handedOver: { tenantId: scope.tenantId, ...batch },
+				handedOver,
 			});
-		put(tables.digests, writer, outboxId as string, {
-			...scope,
-			messageIds: values[0] as string[],
-			leaves: leaves as Buffer,
-			root: root as Buffer,
-		});
-		if (refs !== "[]")
-			put(tables.outbox, writer, outboxId as string, {
-				tenantId: scope.tenantId,
-				refs: JSON.parse(refs as string),
-			});
+		for (const group of unnest<Group>(groups, ...groupColumns)) {
+			const { id, tenantId, environment, first, last, leaves, root, refs } = group;
+			demandVisible(view, tenantId, environment);
+			const messageIds = (values[0] as string[]).slice(first - 1, last);
+			put(tables.digests, writer, id, { tenantId, environment, messageIds, leaves, root });
+			if (refs !== "[]") put(tables.outbox, writer, id, { tenantId, refs: JSON.parse(refs) });
+		}
 		return [];
 	},
 
 	"messages.decisions": () => [],
 
-	"messages.claim_keys": (view, [tenantId, environment, hashes, prints, ids, nowMs]) =>
-		unnest<{ keyHash: Buffer; fingerprint: Buffer; ids: string }>(
-			[hashes, prints, ids],
-			"keyHash",
-			"fingerprint",
-			"ids",
-		).flatMap(({ keyHash, fingerprint, ids }) => {
-			const key = `${tenantId}/${environment}/${keyHash.toString("hex")}`;
-			const known = get(view.tables.idempotencyKeys, view.writer, key);
-			// A key that another transaction is about to claim is waited for: `put` sees to that.
-			if (known !== undefined) return [];
-			put(view.tables.idempotencyKeys, view.writer, key, {
-				tenantId: tenantId as string,
-				keyHash,
-				fingerprint,
-				messageIds: ids.split(","),
-				createdAtMs: nowMs as number,
-			});
-			return [{ key_hash: keyHash }];
-		}),
+	"messages.claim_keys": (view, values) =>
+		unnest<Claim>(values, "tenantId", "environment", "keyHash", "fingerprint", "ids").flatMap(
+			(claim) => {
+				const { tenantId, environment, keyHash, fingerprint, ids } = claim;
+				demandVisible(view, tenantId, environment);
+				const known = get(view.tables.idempotencyKeys, view.writer, claimKey(claim));
+				// A key that another transaction is about to claim is waited for: `put` sees to that.
+				if (known !== undefined) return [];
+				put(view.tables.idempotencyKeys, view.writer, claimKey(claim), {
+					tenantId,
+					keyHash,
+					fingerprint,
+					messageIds: ids.split(","),
+					createdAtMs: values[5] as number,
+				});
+				return [{ tenant_id: tenantId, environment, key_hash: keyHash }];
+			},
+		),
 
-	"messages.read_keys": (view, [tenantId, environment, hashes]) =>
-		(hashes as Buffer[]).flatMap((keyHash) => {
-			const key = `${tenantId}/${environment}/${keyHash.toString("hex")}`;
-			const row = get(view.tables.idempotencyKeys, view.writer, key);
-			return row === undefined
-				? []
-				: [{ key_hash: keyHash, fingerprint: row.fingerprint, message_ids: row.messageIds }];
+	"messages.read_keys": (view, values) =>
+		unnest<Claim>(values, "tenantId", "environment", "keyHash").flatMap((claim) => {
+			const { tenantId, environment, keyHash } = claim;
+			const row = get(view.tables.idempotencyKeys, view.writer, claimKey(claim));
+			if (row === undefined || !view.sees(tenantId, environment)) return [];
+			const { fingerprint, messageIds } = row;
+			const found = { key_hash: keyHash, fingerprint, message_ids: messageIds };
+			return [{ tenant_id: tenantId, environment, ...found }];
 		}),
 
 	"messages.apply": (view, values) => {

@@ -104,8 +104,16 @@ function addContactKey(view: View, row: ContactKeyRow): void {
 }
 
 export const factMeanings: Meanings = {
-	"access.valid_keys": ({ tables, writer }, [, , ids]) =>
-		(ids as string[]).flatMap((id) => get(tables.apiKeys, writer, id) ?? []),
+	"access.valid_keys": (view, values) =>
+		unnest<{ tenantId: string; environment: string; id: string }>(
+			values,
+			"tenantId",
+			"environment",
+			"id",
+		).flatMap(({ tenantId, environment, id }, i) => {
+			const row = get(view.tables.apiKeys, view.writer, id);
+			return row?.tenantId === tenantId && view.sees(tenantId, environment) ? [{ ord: i + 1 }] : [];
+		}),
 
 	"vault.keys_of_tenants": ({ tables, writer }, [ids]) =>
 		(ids as string[]).flatMap((id) => {

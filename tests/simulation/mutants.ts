@@ -48,7 +48,12 @@ export const mutants: readonly Mutant[] = [
 		noticedBy: ["one message per key"],
 		...meaning("messages.claim_keys", (usual) => (view, values) => {
 			usual(view, values);
-			return (values[2] as Buffer[]).map((keyHash) => ({ key_hash: keyHash }));
+			const [tenantIds, environments, hashes] = values as [string[], string[], Buffer[]];
+			return hashes.map((key_hash, i) => ({
+				tenant_id: tenantIds[i],
+				environment: environments[i],
+				key_hash,
+			}));
 		}),
 	},
 	{
@@ -221,12 +226,6 @@ export const mutants: readonly Mutant[] = [
 		),
 	},
 	{
-		name: "dispatch takes it that the keys are in memory",
-		seed: 11,
-		noticedBy: ["no failure escapes"],
-		...text("dispatch.ts", "await parts.vault.warm(tenants);", ""),
-	},
-	{
 		name: "a result that is written twice takes its entry out of the next batch",
 		seed: 212,
 		noticedBy: ["own lease", "at most once", "duplicates are flagged"],
@@ -268,7 +267,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "parked receipts are taken back in one transaction and written in another",
-		seed: 141,
+		seed: 273,
 		noticedBy: ["receipts count"],
 		...text(
 			"sweep.ts",
@@ -315,12 +314,29 @@ export const mutants: readonly Mutant[] = [
 		...meaning("messages.insert_judged", (usual) => (view, values) => {
 			const answer = usual(view, values);
 			const { tables, writer } = view;
-			const key = values[27] as string;
+			const [key] = values[28] as [string];
 			const digest = get(tables.digests, writer, key);
 			if (digest !== undefined)
 				put(tables.digests, writer, key, { ...digest, messageIds: digest.messageIds.slice(1) });
 			return answer;
 		}),
+	},
+	{
+		name: "a group is stored under the first of its tenants",
+		seed: 1,
+		noticedBy: [
+			"accepted is durable",
+			"every message is hashed",
+			"consent before promotion",
+			"no send after STOP",
+		],
+		...text("store.ts", "rows.map(() => group.scope)", "rows.map(() => groups[0]!.scope)"),
+	},
+	{
+		name: "each tenant's hashes begin with the first message of the group",
+		seed: 1,
+		noticedBy: ["every message is hashed"],
+		...text("store.ts", "(lasts[i] as number) - rows.length + 1", "1"),
 	},
 	...mutantsApart,
 ];

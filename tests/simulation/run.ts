@@ -11,6 +11,7 @@ import { calmCarrier, calmDatabase } from "./weather.ts";
 import {
 	ask,
 	between,
+	burst,
 	changeWishes,
 	grantConsent,
 	newRequest,
@@ -217,6 +218,7 @@ function plan(stage: Stage): void {
 	at(day.drops, () =>
 		world.carrier.dropBinds(world.random.fraction(), between(world, 100, day.backMs)),
 	);
+	at(day.bursts, () => burst(work));
 	at(day.sleeps, () => {
 		world.trace.note("the machine sleeps");
 		if (world.random.fraction() < 0.6) world.carrier.dropBinds(1, between(world, 5, 300));

@@ -160,7 +160,8 @@ export interface Tables {
 	readonly settings: Table<SettingsRow>;
 	readonly senders: Table<SenderRow>;
 	readonly routes: Table<RouteRow>;
-	readonly apiKeys: Table<{ readonly id: string }>;
+	/** A tenant has one for both environments. */
+	readonly apiKeys: Table<{ readonly id: string; readonly tenantId: string }>;
 	readonly contactKeys: Table<ContactKeyRow>;
 	readonly tenantKeys: Table<{ readonly tenantId: string; readonly wrapped: Buffer }>;
 }

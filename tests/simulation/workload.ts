@@ -6,7 +6,7 @@
 import { recordStarts, recordStops } from "#contacts/index.ts";
 import type { Environment } from "#platform/db.ts";
 import { insertStatements } from "../../server/contacts/consent-store.ts";
-import type { AcceptAnswer, AcceptRequest } from "../../server/messages/accept.ts";
+import type { AcceptRequest, Answered } from "../../server/messages/accept.ts";
 import { type Draft, readDraft } from "../../server/messages/draft.ts";
 import { rowKey } from "./meanings-accept.ts";
 import { complain } from "./oracle-state.ts";
@@ -145,6 +145,12 @@ function newDraft(
 	return read.draft;
 }
 
+/** Requests of any tenants in one moment: they share a commit. */
+export function burst(work: Workload): void {
+	for (let left = 2 + Math.floor(work.world.random.fraction() * 6); left > 0; left--)
+		ask(work, newRequest(work));
+}
+
 const triesMax = 6;
 
 /** Sends a request to some process; without an answer, again under its key. */
@@ -173,7 +179,7 @@ export function ask(work: Workload, asked: Asked): void {
 	};
 	world.time.as(process.owner, () => {
 		void process.path?.acceptor.accept(asked.request).then(
-			(answer) => once(() => heed(work, asked, answer, again)),
+			(answer) => once(() => heed(work, asked, answer)),
 			() => once(again),
 		);
 	});
@@ -181,9 +187,8 @@ export function ask(work: Workload, asked: Asked): void {
 	world.time.schedule(between(world, 3_000, 8_000), undefined, () => once(again));
 }
 
-function heed(work: Workload, asked: Asked, answer: AcceptAnswer, again: () => void): void {
+function heed(work: Workload, asked: Asked, answer: Answered): void {
 	const { oracle, tables, trace } = work.world;
-	if (answer.kind === "fault") return again();
 	const ids = answer.kind === "accepted" ? answer.messages.map(({ id }) => id) : answer.messageIds;
 	trace.note(`${answer.kind}: ${ids.length} messages from ${ids[0]?.slice(-6)}`);
 	for (const id of ids)

@@ -210,7 +210,7 @@ async function makeTenants(
 			tenantId: id,
 			wrapped: (await vault.makeTenantKey(id)).wrapped,
 		});
-		tables.apiKeys.committed.set(keyId, { id: keyId });
+		tables.apiKeys.committed.set(keyId, { id: keyId, tenantId: id });
 	}
 	await vault.warm(tenants.map((tenant) => tenant.id));
 	for (const { id: tenantId, sender } of tenants)
@@ -304,7 +304,7 @@ async function startPath(parts: PathParts): Promise<MessagePath> {
 }
 
 type PathParts = Omit<Parameters<typeof startSending>[0], "pollMs" | "onEvents" | "post"> &
-	Pick<Parameters<typeof startAccepting>[0], "db">;
+	Pick<Parameters<typeof startAccepting>[0], "worker">;
 
 export interface MessagePath {
 	readonly acceptor: Accepting["acceptor"];
