@@ -879,6 +879,10 @@ create function wx.digests_waiting(most integer)
 	returns TABLE(tenant_id uuid, id uuid)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.digests_waiting(integer) to waxwing_worker;
+create function wx.digests_waiting_after(after uuid, most integer)
+	returns TABLE(tenant_id uuid, id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.digests_waiting_after(uuid,integer) to waxwing_worker;
 create function wx.disable_route(which uuid)
 	returns integer
 	language sql volatile security definer set search_path=public, wx;
@@ -975,6 +979,10 @@ create function wx.ledgers_waiting(most integer)
 	returns TABLE(tenant_id uuid)
 	language sql stable security definer set search_path=public, wx;
 grant execute on function wx.ledgers_waiting(integer) to waxwing_worker;
+create function wx.ledgers_waiting_after(after uuid, most integer)
+	returns TABLE(tenant_id uuid)
+	language sql stable security definer set search_path=public, wx;
+grant execute on function wx.ledgers_waiting_after(uuid,integer) to waxwing_worker;
 create function wx.list_edge(before uuid, after uuid, look integer, backwards boolean, only_inbound boolean)
 	returns SETOF uuid
 	language plpgsql stable security definer set search_path=public, wx;

@@ -4,7 +4,7 @@ import { zeroId } from "#platform/page.ts";
 
 const waiting = sql(
 	"audit.digests_waiting",
-	`select tenant_id as "tenantId", id from wx.digests_waiting($1)`,
+	`select tenant_id as "tenantId", id from wx.digests_waiting_after($1, $2)`,
 );
 
 export interface DigestName {
@@ -12,9 +12,9 @@ export interface DigestName {
 	readonly id: string;
 }
 
-/** What no entry holds yet, by tenant and id. */
-export function digestsWaiting(tx: Tx, most: number): Promise<DigestName[]> {
-	return tx.query<DigestName>(waiting, [most]);
+/** What no entry holds yet, by tenant and id, of the tenants behind this one. */
+export function digestsWaiting(tx: Tx, after: string, most: number): Promise<DigestName[]> {
+	return tx.query<DigestName>(waiting, [after, most]);
 }
 
 const toFold = sql(

@@ -1,9 +1,11 @@
 /**
  * Messages enter the ledger: what commits have hashed since the last time becomes one entry for each tenant and
- * environment, about one a second, however many messages there were. The entry and the rows' way to it are one transaction.
+ * environment, about one a second, however many messages there were; of hundreds of tenants that send at once each has one
+ * in so many seconds, or the ledger would be larger than what it tells of. The entry and the rows' way to it are one transaction.
  */
 import type { Database, Tx } from "#platform/db.ts";
 import { showId } from "#platform/ids.ts";
+import { zeroId } from "#platform/page.ts";
 import {
 	type DigestName,
 	digestsToFold,
@@ -23,21 +25,38 @@ export interface FoldParts {
 
 /** Digests of one step, all tenants together; of one entry, no more. */
 export const digestsMax = 1_000;
+/** An entry of a tenant holds what it sent in so long, milliseconds, if there are few tenants that send. */
+const everyMs = 1_000;
+/** The rest that follows a step for each of its entries, milliseconds: there are 250 a second at most, of however many tenants. */
+const entryMs = 4;
 
-/** One step. True when there may be more to do at once. */
-export function fold({ db, ledger }: FoldParts): Promise<boolean> {
+/** The tenant whose digests were looked at last: the next step goes on behind it, and begins again at the first. */
+export interface FoldTurn {
+	after: string;
+}
+
+export function firstFold(): FoldTurn {
+	return { after: zeroId };
+}
+
+/** One step. Returns when the next one is due, milliseconds from now. `turn` is kept from one step to the next. */
+export function fold({ db, ledger }: FoldParts, turn = firstFold()): Promise<number> {
 	return db.inPlatform(async (tx) => {
 		// The sequencer's own lock: what is placed and what is added do not cross.
-		if (!(await lockSequence(tx))) return false;
-		const names = await digestsWaiting(tx, digestsMax);
-		if (names.length === 0) return false;
+		if (!(await lockSequence(tx))) return everyMs;
+		const names = await digestsWaiting(tx, turn.after, digestsMax);
+		const isFirst = turn.after === zeroId;
+		// What is left of the last one's comes in the next round: it may get more as fast as we take it.
+		turn.after = names.length === digestsMax ? (names.at(-1) as DigestName).tenantId : zeroId;
+		if (names.length === 0) return isFirst ? everyMs : 0;
 		tx.enterTenants([...new Set(names.map((one) => one.tenantId))]);
-		await foldSome(ledger, tx, names);
-		return names.length === digestsMax;
+		const restMs = entryMs * (await foldSome(ledger, tx, names));
+		return names.length === digestsMax ? restMs : Math.max(everyMs, restMs);
 	});
 }
 
-async function foldSome(ledger: Ledger, tx: Tx, names: readonly DigestName[]): Promise<void> {
+/** Returns how many entries it made. */
+async function foldSome(ledger: Ledger, tx: Tx, names: readonly DigestName[]): Promise<number> {
 	const digests = await digestsToFold(tx, names);
 	const scopes = Map.groupBy(digests, (one) => `${one.tenantId}/${one.environment}`);
 	const byScope = [...scopes.values()];
@@ -47,6 +66,7 @@ async function foldSome(ledger: Ledger, tx: Tx, names: readonly DigestName[]): P
 	);
 	if ((await foldDigests(tx, folded)) !== names.length)
 		throw new Error("a digest of messages was put into an entry by somebody else");
+	return ids.length;
 }
 
 function actOf(digests: readonly FoldedDigest[]): Act {

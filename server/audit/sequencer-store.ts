@@ -9,11 +9,11 @@ export async function lockSequence(tx: Tx): Promise<boolean> {
 	return (await tx.query<{ locked: boolean }>(lock))[0]?.locked === true;
 }
 
-const waiting = sql("audit.waiting", "select tenant_id from wx.ledgers_waiting($1)");
+const waiting = sql("audit.waiting", "select tenant_id from wx.ledgers_waiting_after($1, $2)");
 
-/** Whose logs have entries without a place. */
-export async function logsWaiting(tx: Tx, most: number): Promise<string[]> {
-	const rows = await tx.query<{ tenant_id: string }>(waiting, [most]);
+/** Whose logs have entries without a place: the platform's, then at most `most` of the tenants behind `after`. */
+export async function logsWaiting(tx: Tx, after: string, most: number): Promise<string[]> {
+	const rows = await tx.query<{ tenant_id: string }>(waiting, [after, most]);
 	return rows.map((row) => row.tenant_id);
 }
 
@@ -37,8 +37,9 @@ export function readHeads(tx: Tx, tenantIds: readonly string[]): Promise<StoredH
 
 const unplaced = sql(
 	"audit.unplaced",
-	`select tenant_id as "tenantId", id, entry from ledger_entries
-	where tenant_id = any ($1::uuid[]) and leaf_index is null order by tenant_id, id limit $2`,
+	`select e.tenant_id as "tenantId", e.id, e.entry from unnest($1::uuid[]) as w (tenant_id) cross join lateral (
+		select f.tenant_id, f.id, f.entry from ledger_entries f where f.tenant_id = w.tenant_id and f.leaf_index is null order by f.id limit $2
+	) e`,
 );
 
 export interface Unplaced {
@@ -47,12 +48,13 @@ export interface Unplaced {
 	readonly entry: Buffer;
 }
 
+/** Of each of these logs the next ones, at most so many, in their order. */
 export function readUnplaced(
 	tx: Tx,
 	tenantIds: readonly string[],
-	most: number,
+	mostEach: number,
 ): Promise<Unplaced[]> {
-	return tx.query<Unplaced>(unplaced, [tenantIds, most]);
+	return tx.query<Unplaced>(unplaced, [tenantIds, mostEach]);
 }
 
 interface LogName {

@@ -6,6 +6,7 @@
 import type { Clock } from "#platform/clock.ts";
 import type { Database, Tx } from "#platform/db.ts";
 import type { Log } from "#platform/log.ts";
+import { zeroId } from "#platform/page.ts";
 import { originOf } from "./checkpoint.ts";
 import { type Ledger, shownLog, system } from "./ledger.ts";
 import {
@@ -37,18 +38,40 @@ export interface SequencerParts {
 	readonly onPlaced?: () => void;
 }
 
-const logsMax = 64;
-const entriesMax = 500;
-const notesMax = 200;
+/** Of one step: tenants' logs beside the platform's, entries of all of them together, checkpoints noted. */
+const logsMax = 512;
+const entriesMax = 1_024;
+const notesMax = 512;
 
-/** One step. True when there may be more to do at once. */
-export async function sequence(parts: SequencerParts): Promise<boolean> {
-	const { noted, placed } = await parts.db.inPlatform(async (tx) => {
-		if (!(await lockSequence(tx))) return { noted: 0, placed: 0 };
-		return { noted: await noteCheckpoints(parts, tx), placed: await placeWaiting(parts, tx) };
+/** The tenant whose log was looked at last: a step goes on behind it, and begins again at the first. */
+export interface Turn {
+	after: string;
+}
+
+export function firstTurn(): Turn {
+	return { after: zeroId };
+}
+
+/** One step. True when there may be more to do at once. `turn` is kept from one step to the next. */
+export async function sequence(parts: SequencerParts, turn = firstTurn()): Promise<boolean> {
+	const { noted, placed, more } = await parts.db.inPlatform(async (tx) => {
+		if (!(await lockSequence(tx))) return { noted: 0, placed: 0, more: false };
+		const noted = await noteCheckpoints(parts, tx);
+		const logs = await logsInTurn(tx, turn);
+		const { placed, full } = await placeWaiting(parts, tx, logs);
+		return { noted, placed, more: full || logs.length >= logsMax };
 	});
 	if (placed > 0) parts.onPlaced?.();
-	return noted === notesMax || placed === entriesMax;
+	return noted === notesMax || (placed > 0 && more);
+}
+
+async function logsInTurn(tx: Tx, turn: Turn): Promise<readonly string[]> {
+	const found = await logsWaiting(tx, turn.after, logsMax);
+	const behind = found.filter((log) => log !== platformLog);
+	const left = logsMax - behind.length;
+	const again = left > 0 && turn.after !== zeroId ? await logsWaiting(tx, zeroId, left) : [];
+	turn.after = (left > 0 ? again : behind).at(-1) ?? zeroId;
+	return [...new Set([...found, ...again])];
 }
 
 /** The log of logs: whoever takes a tenant's log back to an earlier state contradicts the platform's. */
@@ -73,9 +96,14 @@ async function noteCheckpoints({ ledger, name }: SequencerParts, tx: Tx): Promis
 	return found.length;
 }
 
-async function placeWaiting(parts: SequencerParts, tx: Tx): Promise<number> {
-	const waiting = await logsWaiting(tx, logsMax);
-	if (waiting.length === 0) return 0;
+/** `full`: a log may have more than it had room for. */
+async function placeWaiting(
+	parts: SequencerParts,
+	tx: Tx,
+	waiting: readonly string[],
+): Promise<{ readonly placed: number; readonly full: boolean }> {
+	const nothing = { placed: 0, full: false };
+	if (waiting.length === 0) return nothing;
 	tx.enterTenants(waiting);
 	const known = await readHeads(tx, waiting);
 	const heads = new Map(known.map((head) => [head.tenantId, head]));
@@ -85,9 +113,11 @@ async function placeWaiting(parts: SequencerParts, tx: Tx): Promise<number> {
 	const whole = waiting.filter((log) => edgeOf(log) !== undefined);
 	for (const log of waiting.filter((one) => !whole.includes(one)))
 		parts.log.error({ event: "ledger.broken_edge", ledger: shownLog(log) }, "a log cannot grow");
-	const entries = whole.length === 0 ? [] : await readUnplaced(tx, whole, entriesMax);
-	if (entries.length === 0) return 0;
-	const grown = [...Map.groupBy(entries, (entry) => entry.tenantId)].map(([log, those]) =>
+	const each = Math.ceil(entriesMax / Math.max(1, whole.length));
+	const entries = whole.length === 0 ? [] : await readUnplaced(tx, whole, each);
+	if (entries.length === 0) return nothing;
+	const byLog = [...Map.groupBy(entries, (entry) => entry.tenantId)];
+	const grown = byLog.map(([log, those]) =>
 		grow(log, heads.get(log)?.epoch ?? 1, edgeOf(log) ?? emptyEdge, those),
 	);
 	const placed = grown.flatMap((one) => one.placed);
@@ -102,7 +132,7 @@ async function placeWaiting(parts: SequencerParts, tx: Tx): Promise<number> {
 		grown.map((one) => one.head),
 		new Date(parts.clock.now()),
 	);
-	return entries.length;
+	return { placed: entries.length, full: byLog.some(([, those]) => those.length === each) };
 }
 
 /** The edges of these logs, read from their nodes; a log is missing if they do not give its root. */

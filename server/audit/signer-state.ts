@@ -11,7 +11,7 @@ import {
 	openSync,
 	readFileSync,
 	renameSync,
-	writeSync,
+	writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { type Edge, rootOf, subtreesOf } from "./tree.ts";
@@ -72,26 +72,34 @@ function stateOf({ origin, epoch, size, root, edge, checkpoints, trouble }: Writ
 	return { origin, epoch, edge: read, checkpoints, trouble };
 }
 
+/** As they are written: of thousands of logs few have grown since the last time. */
+const texts = new WeakMap<LogState, string>();
+
+function textOf(state: LogState): string {
+	const known = texts.get(state);
+	if (known !== undefined) return known;
+	const { origin, epoch, edge, checkpoints, trouble } = state;
+	const written: Written = {
+		origin,
+		epoch,
+		size: edge.size,
+		root: rootOf(edge).toString("base64"),
+		edge: edge.hashes.map((hash) => hash.toString("base64")),
+		checkpoints,
+		...(trouble === undefined ? {} : { trouble }),
+	};
+	const text = JSON.stringify(written);
+	texts.set(state, text);
+	return text;
+}
+
 export function writeState(path: string, state: SignerState): void {
-	const logs = Object.fromEntries(
-		[...state].map(([log, { origin, epoch, edge, checkpoints, trouble }]): [string, Written] => [
-			log,
-			{
-				origin,
-				epoch,
-				size: edge.size,
-				root: rootOf(edge).toString("base64"),
-				edge: edge.hashes.map((hash) => hash.toString("base64")),
-				checkpoints,
-				...(trouble === undefined ? {} : { trouble }),
-			},
-		]),
-	);
+	const logs = [...state].map(([log, of]) => `${JSON.stringify(log)}:${textOf(of)}`).join(",");
 	const folder = dirname(path);
 	mkdirSync(folder, { recursive: true, mode: 0o700 });
 	const file = openSync(`${path}.new`, "w", 0o600);
 	try {
-		writeSync(file, `${JSON.stringify({ version, logs })}\n`);
+		writeFileSync(file, `{"version":${version},"logs":{${logs}}}\n`);
 		fsyncSync(file);
 	} finally {
 		closeSync(file);

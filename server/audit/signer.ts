@@ -44,8 +44,11 @@ export interface Signer {
 	giveUp(tenantId: string, why: string): void;
 }
 
+/** Changed logs that are asked for at once. */
 const logsMax = 500;
+/** Entries of one log that are read in a step, and of all logs that share a transaction. */
 const entriesMax = 1_000;
+const entriesAtOnce = 4_000;
 
 export function createSigner(parts: SignerParts): Signer {
 	const { db, name, statePath } = parts;
@@ -70,13 +73,14 @@ export function createSigner(parts: SignerParts): Signer {
 	};
 	const sign = async (): Promise<Map<string, LogState>> => {
 		const signed = new Map<string, LogState>();
-		for (const log of behind.values()) {
-			try {
-				const known = state.get(log.tenantId);
-				signed.set(log.tenantId, await db.inPlatform((tx) => advance(tx, name, known, log)));
-			} catch (error) {
-				if (!(error instanceof LedgerTrouble)) throw error;
-				giveUp(log.tenantId, error.message);
+		for (const logs of portionsOf([...behind.values()], state)) {
+			const found = await db.inPlatform((tx) =>
+				Promise.all(logs.map((log) => tryToAdvance(tx, name, state.get(log.tenantId), log))),
+			);
+			for (const [i, next] of found.entries()) {
+				const { tenantId } = logs[i] as ChangedLog;
+				if (next instanceof LedgerTrouble) giveUp(tenantId, next.message);
+				else signed.set(tenantId, next);
 			}
 		}
 		return signed;
@@ -136,6 +140,34 @@ function checkpointOf(key: SigningKey, tenantId: string, signed: LogState): NewC
 	const { origin, epoch, edge } = signed;
 	const head = { origin, size: edge.size, root: rootOf(edge) };
 	return { tenantId, epoch, ...head, checkpoint: signCheckpoint(head, key) };
+}
+
+/** Logs that are read in one transaction, all at once: thousands of logs grow by an entry each. */
+function portionsOf(logs: readonly ChangedLog[], state: SignerState): readonly ChangedLog[][] {
+	const portions: ChangedLog[][] = [];
+	let room = 0;
+	for (const log of logs) {
+		const grown = log.size - (state.get(log.tenantId)?.edge.size ?? 0);
+		const wanted = Math.max(1, Math.min(grown, entriesMax));
+		if (wanted > room || portions.at(-1)?.length === logsMax) {
+			portions.push([]);
+			room = entriesAtOnce;
+		}
+		portions.at(-1)?.push(log);
+		room -= wanted;
+	}
+	return portions;
+}
+
+async function tryToAdvance(
+	...asked: Parameters<typeof advance>
+): Promise<LogState | LedgerTrouble> {
+	try {
+		return await advance(...asked);
+	} catch (error) {
+		if (error instanceof LedgerTrouble) return error;
+		throw error;
+	}
 }
 
 /** What may be signed of a log next. Throws LedgerTrouble when what is stored does not continue what was signed. */

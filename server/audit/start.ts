@@ -7,11 +7,11 @@ import type { Database } from "#platform/db.ts";
 import type { Log } from "#platform/log.ts";
 import { type Loop, startLoop } from "#platform/loop.ts";
 import type { Metrics } from "#platform/metrics.ts";
-import { fold } from "./fold.ts";
+import { firstFold, fold } from "./fold.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMessageCheck, type MessageReader } from "./message-check.ts";
 import type { Refusals } from "./refusals.ts";
-import { sequence } from "./sequencer.ts";
+import { firstTurn, sequence } from "./sequencer.ts";
 import { unsignedSince } from "./store.ts";
 
 export interface ChoreParts {
@@ -30,7 +30,7 @@ export interface ChoreParts {
 
 const sequenceEveryMs = 500;
 const flushEveryMs = 1_000;
-/** An entry of a tenant holds what it sent in so long. */
+/** After a failure; else a step says when the next is due. */
 const foldEveryMs = 1_000;
 const checkEveryMs = 1_000;
 /** Stored messages compared with the ledger in a step: some 40 million a day. */
@@ -57,8 +57,9 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 		"How long the oldest entry has waited for a signed checkpoint; alarm at 10, privileged acts stop at 600.",
 		() => (waitingSinceMs === undefined ? 0 : (clock.now() - waitingSinceMs) / 1_000),
 	);
+	const [turn, foldTurn] = [firstTurn(), firstFold()];
 	const step = async (): Promise<boolean> => {
-		const again = await sequence({ ...parts, db });
+		const again = await sequence({ ...parts, db }, turn);
 		waitingSinceMs = await db.inPlatform(unsignedSince);
 		return again;
 	};
@@ -73,7 +74,7 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 		log,
 		name: "ledger.messages",
 		everyMs: foldEveryMs,
-		step: () => fold({ ...parts, db }),
+		step: () => fold({ ...parts, db }, foldTurn),
 	});
 	const checker = startChecker(parts);
 	return {
@@ -84,7 +85,7 @@ export function startLedger(parts: ChoreParts): LedgerChores {
 			await last();
 			await sequencer.stop();
 			// At a stop the database may be what went away: what waits is placed at the next start.
-			await fold({ ...parts, db }).catch(() => false);
+			await fold({ ...parts, db }).catch(() => 0);
 			await sequence({ ...parts, db }).catch(() => false);
 		},
 	};

@@ -25,3 +25,19 @@ test("a chore that failed is tried again soon, however seldom it is done", async
 	);
 	await loop.stop();
 });
+
+test("a step says when the next is due: soon, or after so long, else at its usual time", async (context) => {
+	context.mock.timers.enable({ apis: ["setTimeout"] });
+	const says = [true, 40, 0, undefined, undefined];
+	const step = mock.fn(async () => says.shift());
+	const loop = startLoop({ log: silentLog, name: "paced", everyMs: 1_000, step });
+	const after = async (ms: number): Promise<number> => {
+		context.mock.timers.tick(ms);
+		await settled();
+		return step.mock.callCount();
+	};
+	await settled();
+	assert.deepEqual([await after(5), await after(39), await after(1)], [2, 2, 3]);
+	assert.deepEqual([await after(5), await after(999), await after(1)], [4, 4, 5]);
+	await loop.stop();
+});

@@ -5,8 +5,8 @@ export interface LoopParts {
 	readonly log: Log;
 	readonly name: string;
 	readonly everyMs: number;
-	/** True asks to be called again soon. */
-	readonly step: () => Promise<boolean | void>;
+	/** True asks to be called again soon; a number, after so many milliseconds. */
+	readonly step: () => Promise<boolean | number | void>;
 }
 
 const againMs = 5;
@@ -34,10 +34,11 @@ export function startLoop({ log, name, everyMs, step }: LoopParts): Loop {
 		});
 	const running = (async () => {
 		while (!stopping) {
-			let again: boolean | void = false;
+			let again: boolean | number | void = false;
 			let waitMs = everyMs;
 			try {
 				again = await step();
+				if (typeof again === "number") waitMs = Math.max(again, againMs);
 			} catch (error) {
 				waitMs = Math.min(everyMs, failedMs);
 				log.error({ event: name, err: error }, "a chore failed; it will be tried again");
