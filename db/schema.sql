@@ -251,6 +251,7 @@ create table lane_entries (
 	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id),
 	constraint lane_entries_seal_check CHECK ((length(seal) = 32))
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
+CREATE INDEX lane_entries_due ON public.lane_entries USING btree (route_id, class, due_at) WHERE (batch_id IS NULL);
 CREATE INDEX lane_entries_leased ON public.lane_entries USING btree (batch_id) WHERE (batch_id IS NOT NULL);
 CREATE INDEX lane_entries_waiting ON public.lane_entries USING btree (route_id, class, tenant_id, due_at, message_id) WHERE (batch_id IS NULL);
 alter table lane_entries enable row level security;
@@ -950,6 +951,18 @@ create function wx.lane_tenants(in_route uuid, in_class smallint, at timestamp w
 	returns SETOF uuid
 	language plpgsql stable security definer set search_path=public, wx;
 grant execute on function wx.lane_tenants(uuid,smallint,timestamp with time zone,integer) to waxwing_worker;
+create function wx.lane_tenants_after(in_route uuid, in_class smallint, at timestamp with time zone, after uuid, most integer, looks integer)
+	returns TABLE(tenant_id uuid, is_due boolean)
+	language plpgsql stable security definer set search_path=public, wx;
+grant execute on function wx.lane_tenants_after(uuid,smallint,timestamp with time zone,uuid,integer,integer) to waxwing_worker;
+create function wx.lanes_due(in_routes uuid[], at timestamp with time zone)
+	returns TABLE(route_id uuid, class smallint)
+	language plpgsql stable security definer set search_path=public, wx;
+grant execute on function wx.lanes_due(uuid[],timestamp with time zone) to waxwing_worker;
+create function wx.lease_batches(in_route uuid, in_class smallint, in_tenants uuid[], at timestamp with time zone, most integer, to_batches uuid[])
+	returns TABLE(batch_id uuid, message_id uuid, attempt smallint, possible_duplicate boolean, abandoned boolean, environment text, apart boolean)
+	language plpgsql volatile security definer set search_path=public, wx;
+grant execute on function wx.lease_batches(uuid,smallint,uuid[],timestamp with time zone,integer,uuid[]) to waxwing_worker;
 create function wx.lease_deliveries(at timestamp with time zone, until timestamp with time zone, most integer, usual_quota integer, listed uuid[], quotas integer[], after_tenant uuid, after_endpoint uuid)
 	returns TABLE(tenant_id uuid, id uuid, environment text, endpoint_id uuid, event_id uuid, event_type text, topic text, ref jsonb, attempt smallint, created_at timestamp with time zone)
 	language plpgsql volatile security definer set search_path=public, wx;

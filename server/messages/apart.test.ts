@@ -5,7 +5,8 @@ import { systemClock } from "#platform/clock.ts";
 import { createIds, systemRandom } from "#platform/ids.ts";
 import { testDatabase } from "../../tests/support/database.ts";
 import { createSuspects, type Leased, setApart, suspectsMax } from "./apart.ts";
-import { leaseEntries, makeBatches } from "./lane-store.ts";
+import { leaseEntries } from "./claim-store.ts";
+import { makeBatches } from "./lane-store.ts";
 import type { Batch, Parcel } from "./parcel.ts";
 import { sampleJudged } from "./sample-judged.ts";
 import { insertJudged } from "./store.ts";
@@ -55,20 +56,15 @@ let offset = 1;
 /** Leases what is due, up to `most` for each of two batches, and sets suspects apart. */
 async function claim(trialSize: number, inMemory: number, most: number): Promise<Leased[]> {
 	return worker.inPlatform(async (tx) => {
-		const requests = [id(901), id(902)].map((batchId) => ({
-			routeId,
-			class: 1,
-			tenantId: scope.tenantId,
-			batchId,
-			most,
-		}));
-		const leased: Leased[] = [];
-		for (const request of requests) {
-			const entries = await leaseEntries(tx, request, nowMs + 60_000);
-			if (entries.length > 0) leased.push({ request, entries, isApart: false });
-		}
+		const { tenantId } = scope;
+		const requests = [id(901), id(902)].map((batchId) => ({ tenantId, batchId }));
+		const lane = { routeId, class: 1 };
+		const found = await leaseEntries(tx, lane, requests, most, nowMs + 60_000);
+		const leased = requests
+			.map((request, i): Leased => ({ request, entries: found[i] ?? [], isApart: false }))
+			.filter(({ entries }) => entries.length > 0);
 		const parts = { ids, trialSize: () => trialSize };
-		const set = setApart(parts, tx, leased, inMemory, nowMs);
+		const set = setApart(parts, tx, routeId, leased, inMemory, nowMs);
 		makeBatches(
 			tx,
 			set.map(({ request }) => request.batchId),

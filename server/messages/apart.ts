@@ -7,7 +7,8 @@ import type { Tx } from "#platform/db.ts";
 import type { Ids } from "#platform/ids.ts";
 import { moveEntries } from "./apart-store.ts";
 import { attemptsMax } from "./effects.ts";
-import * as store from "./lane-store.ts";
+import type { LeasedEntry, LeaseRequest } from "./claim-store.ts";
+import { returnEntries } from "./lane-store.ts";
 import { createLanes } from "./lanes.ts";
 import type { Batch } from "./parcel.ts";
 
@@ -52,8 +53,8 @@ export function createSuspects(): Suspects {
 }
 
 export interface Leased {
-	readonly request: store.LeaseRequest;
-	readonly entries: readonly store.LeasedEntry[];
+	readonly request: LeaseRequest;
+	readonly entries: readonly LeasedEntry[];
 	/** Its messages are suspects: they leave with nothing beside them. */
 	readonly isApart: boolean;
 }
@@ -71,6 +72,7 @@ export interface ApartParts {
 export function setApart(
 	parts: ApartParts,
 	tx: Tx,
+	routeId: string,
 	leased: readonly Leased[],
 	inMemory: number,
 	nowMs: number,
@@ -81,7 +83,7 @@ export function setApart(
 	if (suspects.length === 0) return [...leased];
 	const room = Math.max(0, suspectsMax - inMemory);
 	tx.enterTenants([...new Set(suspects.map(({ request }) => request.tenantId))]);
-	const groups = groupsOf(parts, suspects.slice(0, room));
+	const groups = groupsOf(parts, routeId, suspects.slice(0, room));
 	moveEntries(
 		tx,
 		groups.flatMap(({ from, request, entries }) =>
@@ -93,13 +95,13 @@ export function setApart(
 			})),
 		),
 	);
-	store.returnEntries(
+	returnEntries(
 		tx,
 		suspects.slice(room).map(({ request, entry }, i) => ({
 			tenantId: request.tenantId,
 			messageId: entry.message_id,
 			batchId: request.batchId,
-			routeId: request.routeId,
+			routeId,
 			dueAtMs: nowMs + (inMemory + room + i) * turnMs,
 			attempt: entry.attempt,
 			possibleDuplicate: entry.possible_duplicate,
@@ -114,21 +116,25 @@ export function setApart(
 }
 
 interface Suspect {
-	readonly request: store.LeaseRequest;
-	readonly entry: store.LeasedEntry;
+	readonly request: LeaseRequest;
+	readonly entry: LeasedEntry;
 }
 
 type Group = Leased & { readonly from: string };
 
 /** Suspects of one batch go together, as many as are worth a trial; who has been tried apart before goes alone. */
-function groupsOf({ ids, trialSize }: ApartParts, suspects: readonly Suspect[]): Group[] {
-	const groups: (Group & { readonly entries: store.LeasedEntry[] })[] = [];
+function groupsOf(
+	{ ids, trialSize }: ApartParts,
+	routeId: string,
+	suspects: readonly Suspect[],
+): Group[] {
+	const groups: (Group & { readonly entries: LeasedEntry[] })[] = [];
 	/** By batch: the group that has room. */
-	const open = new Map<string, store.LeasedEntry[]>();
+	const open = new Map<string, LeasedEntry[]>();
 	for (const { request, entry } of suspects) {
 		const isAlone = entry.attempt > 1;
 		const found = isAlone ? undefined : open.get(request.batchId);
-		if (found !== undefined && found.length < trialSize(request.routeId)) {
+		if (found !== undefined && found.length < trialSize(routeId)) {
 			found.push(entry);
 			continue;
 		}

@@ -15,9 +15,11 @@ import {
 	VaultError,
 	type VaultReason,
 } from "#vault/index.ts";
+import { zeroId } from "#platform/page.ts";
 import { nextTurn } from "#platform/turns.ts";
 import { type ApartParts, type Leased, setApart, type Suspects } from "./apart.ts";
 import { batchMax, leaseMs } from "./handover.ts";
+import * as claims from "./claim-store.ts";
 import * as store from "./lane-store.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Batch, Dlt, Parcel, Sealed } from "./parcel.ts";
@@ -36,14 +38,18 @@ export interface ClaimParts extends ApartParts {
 	readonly suspects: Suspects;
 	readonly owner: string;
 	readonly recorder: Pick<Recorder, "record">;
+	/** By lane, as `route/class`: the tenant that was served last. The next claim goes on behind it. */
+	readonly turns: Map<string, string>;
 }
 
 /** Messages of one lane in memory that claims fill up to. */
 export const claimMax = 4_096;
 /** Messages of one claim: what is read and opened at a time. */
-const claimOnce = 512;
+const claimOnce = 1_024;
 /** Tenants served in one claim; the others have their turn in the next. */
-const tenantsMax = 16;
+const tenantsMax = 64;
+/** Looks for tenants in one claim: those who wait may all have nothing due. */
+const looksMax = 8;
 
 /** Lanes of these routes that have due work in the table, as `route/class`: asked for all in one query. */
 export async function waitingLanes(
@@ -51,33 +57,34 @@ export async function waitingLanes(
 	routeIds: readonly string[],
 ): Promise<ReadonlySet<string>> {
 	if (routeIds.length === 0) return new Set();
-	const found = await worker.inPlatform((tx) => store.lanesWaiting(tx, routeIds, clock.now()));
+	const found = await worker.inPlatform((tx) => claims.lanesWaiting(tx, routeIds, clock.now()));
 	return new Set(found.map((lane) => `${lane.route_id}/${lane.class}`));
 }
 
 /**
- * Claims for one lane. Returns how many messages were leased; 0 means that the table has nothing due.
+ * Claims for one lane. Returns whether the table may hold more that is due.
  * A message whose contents or clearance are not authentic is rejected: what was tampered with is not sent.
  */
 export async function claimLane(
 	parts: ClaimParts,
 	routeId: string,
 	classNumber: number,
-): Promise<number> {
+): Promise<boolean> {
 	const space = claimMax - parts.lanes.waiting(routeId, classNumber);
-	if (space < batchMax) return 0;
+	if (space < batchMax) return true;
 	const nowMs = parts.clock.now();
-	const { found, leased } = await parts.worker.inPlatform((tx) =>
-		lease(parts, tx, routeId, classNumber, Math.min(space, claimOnce), nowMs),
+	const lane = { routeId, class: classNumber };
+	const { more, leased } = await parts.worker.inPlatform((tx) =>
+		lease(parts, tx, lane, Math.min(space, claimOnce), nowMs),
 	);
-	if (leased.length === 0) return found;
+	if (leased.length === 0) return more;
 	const tenants = [...new Set(leased.map((one) => one.request.tenantId))];
 	await parts.vault.warm(tenants);
 	const pairs = leased.flatMap((one) =>
 		one.entries.map((entry) => [one.request.tenantId, entry.message_id] as const),
 	);
 	const { loaded, contacts } = await parts.worker.inTenants(tenants, async (tx) => {
-		const loaded = await store.loadMessages(
+		const loaded = await claims.loadMessages(
 			tx,
 			pairs.map(([tenantId]) => tenantId),
 			pairs.map(([, id]) => id),
@@ -89,7 +96,7 @@ export async function claimLane(
 		// Opening a batch takes milliseconds: whoever sends a one-time code meanwhile comes in between.
 		await nextTurn();
 		const parcels = entries.flatMap(
-			(entry) => openParcel(parts, contacts, request, entry, byId.get(entry.message_id)) ?? [],
+			(entry) => openParcel(parts, contacts, routeId, entry, byId.get(entry.message_id)) ?? [],
 		);
 		if (parcels.length > 0)
 			(isApart ? parts.suspects : parts.lanes).push({
@@ -102,59 +109,75 @@ export async function claimLane(
 				started: false,
 			});
 	}
-	return found;
+	return more;
 }
 
 async function lease(
 	parts: ClaimParts,
 	tx: Tx,
-	routeId: string,
-	classNumber: number,
+	lane: claims.LaneName,
 	most: number,
 	nowMs: number,
-): Promise<{ found: number; leased: readonly Leased[] }> {
-	const tenants = await store.tenantsWaiting(tx, routeId, classNumber, nowMs, tenantsMax);
-	if (tenants.length === 0) return { found: 0, leased: [] };
+): Promise<{ more: boolean; leased: readonly Leased[] }> {
+	const { tenants, isRound } = await tenantsInTurn(parts, tx, lane, nowMs);
+	if (tenants.length === 0) return { more: !isRound, leased: [] };
 	const batchesEach = Math.max(1, Math.floor(most / batchMax / tenants.length));
+	const messagesEach = Math.min(batchMax, Math.floor(most / tenants.length));
 	const requests = tenants.flatMap((tenantId) =>
-		Array.from(
-			{ length: batchesEach },
-			(): store.LeaseRequest => ({
-				routeId,
-				class: classNumber,
-				tenantId,
-				batchId: parts.ids.next(),
-				most: batchMax,
-			}),
-		),
+		Array.from({ length: batchesEach }, () => ({ tenantId, batchId: parts.ids.next() })),
 	);
-	const entries = await Promise.all(
-		requests.map((request) => store.leaseEntries(tx, request, nowMs)),
-	);
+	const entries = await claims.leaseEntries(tx, lane, requests, messagesEach, nowMs);
 	const found = requests
 		.map((request, i) => ({ request, entries: entries[i] ?? [], isApart: false }))
 		.filter((one) => one.entries.length > 0);
-	const inMemory = parts.suspects.waiting(routeId, classNumber);
-	const leased = setApart(parts, tx, found, inMemory, nowMs);
+	const inMemory = parts.suspects.waiting(lane.routeId, lane.class);
+	const leased = setApart(parts, tx, lane.routeId, found, inMemory, nowMs);
 	store.makeBatches(
 		tx,
 		leased.map((one) => one.request.batchId),
 		parts.owner,
 		nowMs + leaseMs,
 	);
-	return { found: found.reduce((sum, one) => sum + one.entries.length, 0), leased };
+	return { more: found.length > 0 || !isRound, leased };
 }
 
-function recipientOf(row: store.LoadedMessage): ContactRef {
+/**
+ * Tenants with something due, behind those that were served last; `isRound`: all that wait were looked at. Without turns the
+ * first ones would be served as long as they have anything, and those who came last not at all.
+ */
+async function tenantsInTurn(
+	{ turns }: ClaimParts,
+	tx: Tx,
+	lane: claims.LaneName,
+	nowMs: number,
+): Promise<{ tenants: readonly string[]; isRound: boolean }> {
+	const name = `${lane.routeId}/${lane.class}`;
+	let after = turns.get(name) ?? zeroId;
+	let fromFirst = after === zeroId;
+	let isRound = false;
+	const tenants = new Set<string>();
+	for (let looks = 0; looks < looksMax && tenants.size < tenantsMax && !isRound; looks++) {
+		const most = tenantsMax - tenants.size;
+		const { due, last } = await claims.tenantsWaiting(tx, lane, nowMs, after, most);
+		for (const tenantId of due) tenants.add(tenantId);
+		after = last ?? zeroId;
+		isRound = last === undefined && fromFirst;
+		if (last === undefined) fromFirst = true;
+	}
+	turns.set(name, after);
+	return { tenants: [...tenants], isRound };
+}
+
+function recipientOf(row: claims.LoadedMessage): ContactRef {
 	return { tenantId: row.tenant_id, environment: row.environment, index: row.address_index };
 }
 
 function openParcel(
 	parts: ClaimParts,
 	contacts: ContactKeys,
-	request: store.LeaseRequest,
-	entry: store.LeasedEntry,
-	row: store.LoadedMessage | undefined,
+	routeId: string,
+	entry: claims.LeasedEntry,
+	row: claims.LoadedMessage | undefined,
 ): Parcel | undefined {
 	try {
 		if (row === undefined) throw new Error("the message of a lane entry is missing");
@@ -173,7 +196,7 @@ function openParcel(
 			...scope,
 			messageId: row.id,
 			class: row.class,
-			routeId: request.routeId,
+			routeId,
 			to,
 			from,
 			segmented: cut(text),
@@ -196,7 +219,7 @@ function openParcel(
 			{ err: error, message_id: entry.message_id },
 			"a waiting message or its clearance is not authentic; it is not sent",
 		);
-		if (row !== undefined && isTampered(error)) reject(parts, request, row);
+		if (row !== undefined && isTampered(error)) reject(parts, row);
 		return undefined;
 	}
 }
@@ -211,8 +234,8 @@ function isTampered(error: unknown): boolean {
 	return error instanceof VaultError && !mayPass.has(error.reason);
 }
 
-function reject(parts: ClaimParts, request: store.LeaseRequest, row: store.LoadedMessage): void {
-	const { tenantId } = request;
+function reject(parts: ClaimParts, row: claims.LoadedMessage): void {
+	const tenantId = row.tenant_id;
 	const transition = {
 		tenantId,
 		messageId: row.id,
@@ -234,7 +257,7 @@ function cut(text: string): Segmented {
 	return segmented;
 }
 
-function clearanceOf(parts: ClaimParts, row: store.LoadedMessage, bodyDigest: Buffer): Clearance {
+function clearanceOf(parts: ClaimParts, row: claims.LoadedMessage, bodyDigest: Buffer): Clearance {
 	const { ruleset, clear_until: clearUntil, seal } = row;
 	if (ruleset === null || clearUntil === null || seal === null)
 		throw new NotAuthentic("a message that stands in a lane was never cleared");

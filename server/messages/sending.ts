@@ -92,6 +92,8 @@ interface Inner extends SendingParts {
 	readonly outlets: Map<string, Outlet>;
 	/** Lanes with work in the table: `route/class`. New messages must not overtake it. */
 	readonly backlog: Set<string>;
+	/** See ClaimParts. */
+	readonly turns: Map<string, string>;
 	/** What has left the lanes and is not told yet. */
 	left: LeftBatch[];
 	/** What was last told of binds and backlog. */
@@ -127,6 +129,7 @@ export async function startSending(parts: SendingParts): Promise<Sending> {
 		onLeft: (batch) => noteLeft(inner, [batch]),
 		outlets,
 		backlog: new Set(),
+		turns: new Map(),
 		left: [],
 		told: "",
 		toldBound: new Set(),
@@ -329,8 +332,8 @@ async function claimAll(inner: Inner, dispatcher: Dispatcher): Promise<boolean> 
 				again ||= backlog.has(name);
 				continue;
 			}
-			const came = waiting.has(name) ? await claimLane(inner, id, classNumber) : 0;
-			if (came === 0) backlog.delete(name);
+			const more = waiting.has(name) && (await claimLane(inner, id, classNumber));
+			if (!more) backlog.delete(name);
 			else {
 				backlog.add(name);
 				dispatcher.wake(id);

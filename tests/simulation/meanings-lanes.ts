@@ -92,47 +92,63 @@ export const laneMeanings: Meanings = {
 		return [];
 	},
 
-	"lanes.tenants": (view, [routeId, classNumber, nowMs, most]) => {
-		const due = entriesWhere(
+	"lanes.tenants": (view, [routeId, classNumber, nowMs, after, most, looks]) => {
+		const waiting = entriesWhere(
 			view,
 			(row) =>
 				row.batchId === null &&
 				row.routeId === routeId &&
 				row.class === classNumber &&
-				row.dueAtMs <= (nowMs as number),
+				row.tenantId > (after as string),
 		);
-		const tenants = [...new Set(due.map((row) => row.tenantId))].sort();
-		return tenants.slice(0, most as number).map((tenant_id) => ({ tenant_id }));
+		const byTenant = [...Map.groupBy(waiting, (row) => row.tenantId)].sort(([a], [b]) =>
+			a < b ? -1 : 1,
+		);
+		const found: { tenant_id: string; is_due: boolean }[] = [];
+		let due = 0;
+		for (const [tenant_id, entries] of byTenant.slice(0, looks as number)) {
+			if (due >= (most as number)) break;
+			const is_due = entries.some((row) => row.dueAtMs <= (nowMs as number));
+			found.push({ tenant_id, is_due });
+			due += Number(is_due);
+		}
+		return found;
 	},
 
-	"lanes.lease": (view, [routeId, classNumber, tenantId, nowMs, most, batchId]) => {
-		const { tables, writer } = view;
-		const due = entriesWhere(
-			view,
-			(row) =>
-				row.batchId === null &&
-				row.routeId === routeId &&
-				row.class === classNumber &&
-				row.tenantId === tenantId &&
-				row.dueAtMs <= (nowMs as number) &&
-				isFree(tables.laneEntries, writer, rowKey(row.tenantId, row.messageId)),
-		);
-		return due
-			.sort(inTurn)
-			.slice(0, most as number)
-			.map((row) => {
-				const key = rowKey(row.tenantId, row.messageId);
-				put(tables.laneEntries, writer, key, { ...row, batchId: batchId as string });
-				return {
-					message_id: row.messageId,
-					attempt: row.attempt,
-					possible_duplicate: row.possibleDuplicate,
-					abandoned: row.abandoned,
-					environment: row.environment,
-					apart: row.apart,
-				};
-			});
-	},
+	"lanes.lease": (view, [routeId, classNumber, tenantIds, nowMs, most, batchIds]) =>
+		unnest<{ tenantId: string; batchId: string }>(
+			[tenantIds, batchIds],
+			"tenantId",
+			"batchId",
+		).flatMap(({ tenantId, batchId }) => {
+			const { tables, writer } = view;
+			const due = entriesWhere(
+				view,
+				(row) =>
+					row.batchId === null &&
+					row.routeId === routeId &&
+					row.class === classNumber &&
+					row.tenantId === tenantId &&
+					row.dueAtMs <= (nowMs as number) &&
+					isFree(tables.laneEntries, writer, rowKey(row.tenantId, row.messageId)),
+			);
+			return due
+				.sort(inTurn)
+				.slice(0, most as number)
+				.map((row) => {
+					const key = rowKey(row.tenantId, row.messageId);
+					put(tables.laneEntries, writer, key, { ...row, batchId });
+					return {
+						batch_id: batchId,
+						message_id: row.messageId,
+						attempt: row.attempt,
+						possible_duplicate: row.possibleDuplicate,
+						abandoned: row.abandoned,
+						environment: row.environment,
+						apart: row.apart,
+					};
+				});
+		}),
 
 	"lanes.set_apart": (view, values) => {
 		const { tables, writer } = view;
