@@ -1020,6 +1020,10 @@ create function wx.next_outbox(most integer)
 	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs text)
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.next_outbox(integer) to waxwing_worker;
+create function wx.next_outbox_within(most integer, octets integer)
+	returns TABLE(id uuid, tenant_id uuid, environment text, topic text, refs text)
+	language plpgsql volatile security definer set search_path=public, wx;
+grant execute on function wx.next_outbox_within(integer,integer) to waxwing_worker;
 create function wx.offer_suppression_key(which uuid, key_version integer, key_wrapped bytea, at timestamp with time zone)
 	returns void
 	language sql volatile security definer set search_path=public, wx;

@@ -77,7 +77,8 @@ describe("fan-out", () => {
 		);
 		const events = await world.happened(mine, 3);
 		const result = await fanOut(parts);
-		assert.deepEqual(result, { outboxRows: 1, deliveries: 6, unknownTopics: 0, malformed: 0 });
+		const nothingElse = { unknownTopics: 0, malformed: 0, isFull: false };
+		assert.deepEqual(result, { outboxRows: 1, deliveries: 6, ...nothingElse });
 		const made = await rowsOf("deliveries", mine);
 		const shown = made.map(
 			(row) => `${showId("whe", String(row["endpoint_id"]))} ${row["event_id"]}`,
@@ -106,8 +107,26 @@ describe("fan-out", () => {
 			tx.post(add, [scope.tenantId, world.ids.next(), bad]),
 		);
 		const result = await fanOut(parts);
-		assert.deepEqual(result, { outboxRows: 3, deliveries: 0, unknownTopics: 1, malformed: 4 });
+		const dropped = { unknownTopics: 1, malformed: 4, isFull: false };
+		assert.deepEqual(result, { outboxRows: 3, deliveries: 0, ...dropped });
 		assert.deepEqual(await rowsOf("outbox", scope), [{ rows: 0 }]);
+	});
+
+	it("takes hundreds of small rows in a step, as many tenants make them, and few large ones", async () => {
+		const scope = await world.tenant();
+		for (let i = 0; i < 410; i++) await world.happened(scope, 1);
+		assert.partialDeepStrictEqual(await fanOut(parts), { outboxRows: 400, isFull: true });
+		assert.partialDeepStrictEqual(await fanOut(parts), { outboxRows: 10, isFull: false });
+		const listened = await world.tenant();
+		await endpointAt(listened, "http://127.0.0.1:1/", ["sms.failed"]);
+		for (let i = 0; i < 60; i++) await world.happened(listened, 1000);
+		const large = await fanOut(parts);
+		assert.equal(large.isFull, true);
+		assert.ok(large.outboxRows > 40 && large.outboxRows < 60, `${large.outboxRows} rows`);
+		assert.partialDeepStrictEqual(await fanOut(parts), {
+			outboxRows: 60 - large.outboxRows,
+			isFull: false,
+		});
 	});
 
 	it("is cheap for tenants without endpoints: 50,000 events in one step", async () => {

@@ -26,7 +26,7 @@ export interface Subscription {
 
 const nextOutboxStatement = sql(
 	"webhooks.next_outbox",
-	"select id, tenant_id, environment, topic, refs from wx.next_outbox($1)",
+	"select id, tenant_id, environment, topic, refs from wx.next_outbox_within($1, $2)",
 );
 const enterBatchStatement = sql(
 	"webhooks.enter_batch",
@@ -50,9 +50,12 @@ const deleteOutboxStatement = sql(
 	 where o.tenant_id = g.tenant_id and o.id = g.id`,
 );
 
-/** The oldest outbox rows nobody else holds, locked until the transaction ends. */
-export function nextOutbox(tx: Tx, most: number): Promise<OutboxRow[]> {
-	return tx.query<OutboxRow>(nextOutboxStatement, [most]);
+/**
+ * The oldest outbox rows nobody else holds, locked until the transaction ends: at most `most`, and no more once those before
+ * have so many octets of references.
+ */
+export function nextOutbox(tx: Tx, most: number, octets: number): Promise<OutboxRow[]> {
+	return tx.query<OutboxRow>(nextOutboxStatement, [most, octets]);
 }
 
 /** Lets a transaction that has just learnt its tenants see their rows. */

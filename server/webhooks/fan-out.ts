@@ -35,9 +35,13 @@ export interface FanOutResult {
 	readonly unknownTopics: number;
 	/** References that could not be read; dropped. */
 	readonly malformed: number;
+	/** There was no room for more: the outbox is to be looked into again at once. */
+	readonly isFull: boolean;
 }
 
-const outboxRowsMax = 50;
+/** Rows of one step: a commit adds one for each tenant, and a row may have a thousand references, of some 80 octets each. */
+const outboxRowsMax = 400;
+const outboxOctetsMax = 4_000_000;
 /** A step stops adding outbox rows when it has made this many deliveries. */
 const deliveriesMax = 5_000;
 const insertRowsMax = 5_000;
@@ -46,8 +50,9 @@ const insertRowsMax = 5_000;
 export async function fanOut(parts: FanOutParts): Promise<FanOutResult> {
 	const sources = new Map(parts.sources.map((source) => [source.topic, source]));
 	const result = await parts.db.inPlatform(async (tx) => {
-		const rows = await nextOutbox(tx, outboxRowsMax);
-		if (rows.length === 0) return { outboxRows: 0, deliveries: 0, unknownTopics: 0, malformed: 0 };
+		const rows = await nextOutbox(tx, outboxRowsMax, outboxOctetsMax);
+		const nothing = { outboxRows: 0, deliveries: 0, unknownTopics: 0, malformed: 0 };
+		if (rows.length === 0) return { ...nothing, isFull: false };
 		const tenantIds = [...new Set(rows.map((row) => row.tenant_id))];
 		enterBatch(tx, tenantIds);
 		const subscriptions = groupByScope(await subscriptionsOf(tx, tenantIds));
@@ -68,7 +73,10 @@ export async function fanOut(parts: FanOutParts): Promise<FanOutResult> {
 		for (let start = 0; start < made.length; start += insertRowsMax)
 			addDeliveries(tx, made.slice(start, start + insertRowsMax), at);
 		deleteOutbox(tx, taken);
-		return { outboxRows: taken.length, deliveries: made.length, unknownTopics, malformed };
+		const octets = rows.reduce((sum, { refs }) => sum + refs.length, 0);
+		const isFull = rows.length === outboxRowsMax || octets >= outboxOctetsMax;
+		const counts = { outboxRows: taken.length, deliveries: made.length, unknownTopics, malformed };
+		return { ...counts, isFull: isFull || taken.length < rows.length };
 	});
 	if (result.unknownTopics + result.malformed > 0)
 		parts.log.warn({ event: "webhooks.outbox_dropped", ...result }, "outbox rows were dropped");

@@ -15,7 +15,7 @@ export interface StartedWebhooks {
 	stop(graceMs?: number): Promise<void>;
 }
 
-/** From one look into the outbox that found something to the next, at least: every commit of the path adds a row, and tells. */
+/** From one look into the outbox that found something, and all of it, to the next: every commit of the path adds rows, and tells. */
 const gatherMs = 25;
 const idleMs = 200;
 const idleMaxMs = 800;
@@ -24,17 +24,15 @@ const failedMs = 2_000;
 
 export function startWebhooks(parts: WebhookParts): StartedWebhooks {
 	const deliverer = createDeliverer(parts, () => delivery.poke());
-	const delivery: Loop = startLoop(parts, "webhooks.deliver", () => deliverer.step());
-	const outbox = startLoop(
-		parts,
-		"webhooks.fan_out",
-		async () => {
-			const { outboxRows, deliveries } = await fanOut(parts);
-			if (deliveries > 0) delivery.poke();
-			return outboxRows;
-		},
-		gatherMs,
-	);
+	const delivery: Loop = startLoop(parts, "webhooks.deliver", async () => ({
+		found: await deliverer.step(),
+		restMs: 0,
+	}));
+	const outbox = startLoop(parts, "webhooks.fan_out", async () => {
+		const { outboxRows, deliveries, isFull } = await fanOut(parts);
+		if (deliveries > 0) delivery.poke();
+		return { found: outboxRows, restMs: isFull ? 0 : gatherMs };
+	});
 	return {
 		poke: outbox.poke,
 		async stop(graceMs = 5_000) {
@@ -51,12 +49,17 @@ interface Loop {
 	stop(): Promise<void>;
 }
 
-/** Runs `step` again at once while it finds work. What costs more when idle is done less often. */
+interface Step {
+	readonly found: number;
+	/** From its beginning to that of the next, at least, if it found something; milliseconds. */
+	readonly restMs: number;
+}
+
+/** Runs `step` again while it finds work. What costs more when idle is done less often. */
 function startLoop(
 	{ clock, log }: Pick<WebhookParts, "clock" | "log">,
 	name: string,
-	step: () => Promise<number>,
-	gapMs = 0,
+	step: () => Promise<Step>,
 ): Loop {
 	let stopping = false;
 	let poked = false;
@@ -72,8 +75,9 @@ function startLoop(
 			const began = clock.elapsed();
 			let wait = idleMs;
 			try {
-				if ((await step()) > 0) {
-					const restMs = gapMs - (clock.elapsed() - began);
+				const done = await step();
+				if (done.found > 0) {
+					const restMs = done.restMs - (clock.elapsed() - began);
 					if (restMs > 0 && !stopping) await pause(restMs, ending.signal);
 					continue;
 				}

@@ -234,6 +234,7 @@ const definers: readonly string[] = [
 	"match_receipts",
 	"message_checks_due",
 	"next_outbox",
+	"next_outbox_within",
 	"overdue_messages",
 	"owners_of_senders",
 	"purge",
