@@ -206,7 +206,8 @@ function settleEarly(
 interface Rows {
 	readonly scope: Scope;
 	readonly rows: store.JudgedMessage[];
-	readonly outbox: { readonly id: string; readonly events: [string, string, number][] };
+	readonly digestId: string;
+	readonly events: [string, string, number][];
 	readonly refused: Transition[];
 }
 
@@ -249,7 +250,7 @@ function rowsOf(byScope: Map<string, Rows>, scope: Scope, ids: Ids): Rows {
 	const name = `${scope.tenantId}/${scope.environment}`;
 	const known = byScope.get(name);
 	if (known !== undefined) return known;
-	const rows = { scope, rows: [], outbox: { id: ids.next(), events: [] }, refused: [] };
+	const rows = { scope, rows: [], digestId: ids.next(), events: [], refused: [] };
 	byScope.set(name, rows);
 	return rows;
 }
@@ -260,7 +261,7 @@ function recordOne(
 	known: Known,
 	nowMs: number,
 	plan: HandoverPlan | undefined,
-	{ scope, rows, outbox, refused }: Rows,
+	{ scope, rows, events, refused }: Rows,
 ): Accepted {
 	const { draft } = prepared;
 	const outcome = screen(known.facts, "accept", parts.vault, nowMs);
@@ -294,6 +295,6 @@ function recordOne(
 	const mayLeave = outcome.kind === "cleared" && dueAtMs <= nowMs;
 	const batchId = mayLeave ? plan?.add(prepared, routeId, outcome.clearance, known) : undefined;
 	keep({ routeId, dueAtMs, batchId: batchId ?? null });
-	outbox.events.push([id, id, states.accepted.rank]);
+	events.push([id, id, states.accepted.rank]);
 	return { id, draft, decision };
 }

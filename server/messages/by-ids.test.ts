@@ -17,7 +17,7 @@ const scope: Scope = { tenantId: "018f3a5e-0000-7000-8000-000000000001", environ
 
 await app.inTenant(scope, async (tx) => {
 	const rows = [1, 2, 3].map((n) => sampleJudged(id(n), nowMs, {}));
-	insertJudged(tx, nowMs, [{ scope, rows, outbox: { id: id(900), events: [] } }], undefined);
+	insertJudged(tx, nowMs, [{ scope, rows, digestId: id(900), events: [] }], undefined);
 	const sent = { ...scope, rank: states.sent.rank, atMs: nowMs + 1_000, error: null };
 	applyTransitions(tx, nowMs, [
 		{ ...sent, messageId: id(2), carrierError: null, possibleDuplicate: false, eventId: id(802) },

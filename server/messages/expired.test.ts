@@ -60,7 +60,7 @@ describe("a route that stands still", () => {
 				insertJudged(
 					tx,
 					nowMs,
-					[{ scope, rows, outbox: { id: id(900_010 + i), events: [] } }],
+					[{ scope, rows, digestId: id(900_010 + i), events: [] }],
 					undefined,
 				),
 			);
@@ -95,12 +95,7 @@ describe("a route that stands still", () => {
 				}),
 			);
 			await app.inTenant(scope, async (tx) =>
-				insertJudged(
-					tx,
-					nowMs,
-					[{ scope, rows, outbox: { id: id(from - 1), events: [] } }],
-					undefined,
-				),
+				insertJudged(tx, nowMs, [{ scope, rows, digestId: id(from - 1), events: [] }], undefined),
 			);
 		};
 		const left = async (): Promise<number> => {

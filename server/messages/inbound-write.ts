@@ -146,15 +146,13 @@ function insertAll(
 		scope: text.scope,
 		row: rowOf(vault, contacts, ids.next(), text, nowMs),
 	}));
-	const scopes = Map.groupBy(rows, ({ scope }) => `${scope.tenantId}/${scope.environment}`);
-	for (const some of scopes.values())
-		insertInbound(
-			tx,
-			(some[0] as { scope: Scope }).scope,
-			nowMs,
-			some.map(({ row }) => row),
-			ids.next(),
-		);
+	const byScope = Map.groupBy(rows, ({ scope }) => `${scope.tenantId}/${scope.environment}`);
+	const groups = [...byScope.values()].map((some) => ({
+		scope: (some[0] as { scope: Scope }).scope,
+		rows: some.map(({ row }) => row),
+		digestId: ids.next(),
+	}));
+	insertInbound(tx, nowMs, groups);
 	applyTransitions(
 		tx,
 		nowMs,

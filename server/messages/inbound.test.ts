@@ -225,8 +225,8 @@ test("300 texts at once are two batches' work, each with its owner", async () =>
 	assert.equal(inbound.waiting(), 0);
 	// A batch: who owns what, then the writing.
 	assert.equal(inbound.counts.transactions, 4);
-	// A batch: owners in two environments, people's keys found and made, messages of three scopes, their states.
-	assert.equal(inbound.counts.statements, 2 * (2 + 2 + 3 + 1));
+	// A batch: owners in two environments, people's keys found and made, messages of three scopes by one, their states.
+	assert.equal(inbound.counts.statements, 2 * (2 + 2 + 1 + 1));
 	const stored = await storedOf(...people);
 	assert.deepEqual(
 		stored.map(({ person, text }) => [person, text]),

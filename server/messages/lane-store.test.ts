@@ -16,7 +16,7 @@ const message = (n: number, change: Partial<JudgedMessage> = {}): JudgedMessage 
 	});
 const add = (...rows: JudgedMessage[]): Promise<void> =>
 	app.inTenant(scope, async (tx) =>
-		insertJudged(tx, nowMs, [{ scope, rows, outbox: { id: id(99), events: [] } }], undefined),
+		insertJudged(tx, nowMs, [{ scope, rows, digestId: id(99), events: [] }], undefined),
 	);
 const count = async (): Promise<number[]> =>
 	(

@@ -30,9 +30,14 @@ function message(n: number): JudgedMessage {
 }
 
 async function add(scope: Scope, numbers: readonly number[]): Promise<void> {
-	const outbox = { id: id(900_000 + (numbers[0] ?? 0)), events: [] };
+	const digestId = id(900_000 + (numbers[0] ?? 0));
 	await app.inTenant(scope, async (tx) =>
-		insertJudged(tx, nowMs, [{ scope, rows: numbers.map(message), outbox }], undefined),
+		insertJudged(
+			tx,
+			nowMs,
+			[{ scope, rows: numbers.map(message), digestId, events: [] }],
+			undefined,
+		),
 	);
 }
 
@@ -118,7 +123,7 @@ describe("a list of a tenant with many messages", () => {
 		);
 		const row = sampleJudged(oldest, nowMs, {});
 		await app.inTenant(scopes.test, async (tx) =>
-			insertInbound(tx, scopes.test, nowMs, [row], row.id),
+			insertInbound(tx, nowMs, [{ scope: scopes.test, rows: [row], digestId: row.id }]),
 		);
 		await admin.run("analyze messages");
 	});

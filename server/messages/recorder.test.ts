@@ -36,7 +36,7 @@ test("a batch whose lease ran out before it was started leaves its messages wait
 	const lease = { owner: id(7), untilMs: nowMs, startedIds: [] };
 	await app.inTenant(scope, async (tx) => {
 		const rows = [message(1, ours), message(2, theirs), message(3, handed), message(4, lost)];
-		insertJudged(tx, nowMs, [{ scope, rows, outbox: { id: id(99), events: [] } }], lease);
+		insertJudged(tx, nowMs, [{ scope, rows, digestId: id(99), events: [] }], lease);
 	});
 	// Two were leased from the table; of these the second was recovered, and is in another worker's hands. The
 	// fourth was recovered too: its batch is gone.
@@ -73,7 +73,7 @@ test("a message that was handed over waits in the lane again, unless its batch w
 	const lease = { owner: id(7), untilMs: nowMs, startedIds: [] };
 	await app.inTenant(scope, async (tx) => {
 		const rows = [message(5, kept), message(6, lost)];
-		insertJudged(tx, nowMs, [{ scope, rows, outbox: { id: id(98), events: [] } }], lease);
+		insertJudged(tx, nowMs, [{ scope, rows, digestId: id(98), events: [] }], lease);
 	});
 	await admin.run("delete from dispatch_batches where id = $1", [lost]);
 	for (const [n, batchId] of [

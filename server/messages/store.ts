@@ -51,29 +51,58 @@ function messageColumns(rows: readonly NewMessage[]): Buffer[] {
 const insertInboundStatement = sql(
 	"messages.insert_inbound",
 	`with digested as (
-		insert into message_digests (tenant_id, id, environment, message_ids, leaves, root) values ($15, $18, $16, $1::uuid[], $19, $20)
+		insert into message_digests (tenant_id, id, environment, message_ids, leaves, root)
+		select e.tenant_id, e.id, e.environment, ($1::uuid[])[e.first:e.last], e.leaves, e.root
+		from unnest($18::uuid[], $19::uuid[], $20::text[], $21::integer[], $22::integer[], $23::bytea[], $24::bytea[])
+			as e (id, tenant_id, environment, first, last, leaves, root)
 	)
 	insert into messages (tenant_id, id, environment, inbound, class, address_index, sender_index, sealed, encoding, segments, characters,
 		country, dlt_template_id, tag_indexes, api_key_id, scheduled_at, expires_at, created_at)
-	select $15, n.id, $16, true, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
+	select n.tenant_id, n.id, n.environment, true, n.class, n.address_index, n.sender_index, n.sealed, n.encoding, n.segments, n.characters, n.country,
 		n.dlt_template_id, n.tag_indexes, n.api_key_id, to_timestamp(n.scheduled_ms / 1000), to_timestamp(n.expires_ms / 1000),
 		to_timestamp($17::float8 / 1000)
-	from unnest(${messageArrays}) as n (${messageNames})`,
+	from unnest(${messageArrays}, $15::uuid[], $16::text[]) as n (${messageNames}, tenant_id, environment)`,
 );
 
-/** What people sent: no verdicts, no lane. `digestId` is the id of the row that holds their hashes. */
-export function insertInbound(
-	tx: Tx,
-	scope: Scope,
-	nowMs: number,
-	rows: readonly NewMessage[],
-	digestId: string,
-): void {
+/** Messages of one tenant's environment that are stored together. */
+export interface MessageGroup<T extends NewMessage = NewMessage> {
+	readonly scope: Scope;
+	readonly rows: readonly T[];
+	/** Of the row that holds their hashes. */
+	readonly digestId: string;
+}
+
+/** What people sent: no verdicts, no lane. Each tenant's environment is there once. */
+export function insertInbound(tx: Tx, nowMs: number, groups: readonly MessageGroup[]): void {
+	const rows = groups.flatMap((group) => group.rows);
 	if (rows.length === 0) return;
-	const { leaves, root } = digestMessages(scope, nowMs, rows);
-	const { tenantId, environment } = scope;
-	const stored = [...messageColumns(rows), tenantId, environment, nowMs];
-	tx.post(insertInboundStatement, [...stored, digestId, leaves, root]);
+	const stored = [...messageColumns(rows), ...scopeColumns(groups), nowMs];
+	tx.post(insertInboundStatement, [...stored, ...digestColumns(groups, nowMs)]);
+}
+
+/** Of each message; in the order of their groups. */
+function scopeColumns(groups: readonly MessageGroup[]): Buffer[] {
+	const scopes = groups.flatMap((group) => group.rows.map(() => group.scope));
+	return [
+		uuids(scopes.map(({ tenantId }) => tenantId)),
+		texts(scopes.map(({ environment }) => environment)),
+	];
+}
+
+/** Of each group: its scope, which of the messages are its own, `first` to `last` from 1, and their hashes. */
+function digestColumns(groups: readonly MessageGroup[], nowMs: number): Buffer[] {
+	let done = 0;
+	const lasts = groups.map(({ rows }) => (done += rows.length));
+	const digests = groups.map(({ scope, rows }) => digestMessages(scope, nowMs, rows));
+	return [
+		uuids(groups.map(({ digestId }) => digestId)),
+		uuids(groups.map(({ scope }) => scope.tenantId)),
+		texts(groups.map(({ scope }) => scope.environment)),
+		int4s(groups.map(({ rows }, i) => (lasts[i] as number) - rows.length + 1)),
+		int4s(lasts),
+		byteas(digests.map(({ leaves }) => leaves)),
+		byteas(digests.map(({ root }) => root)),
+	];
 }
 
 /** A message with what was decided on it and, if it may leave, its place in a lane. */
@@ -137,15 +166,9 @@ const insertJudgedStatement = sql(
 );
 
 /** What acceptance decided for one tenant's environment. */
-export interface JudgedGroup {
-	readonly scope: Scope;
-	readonly rows: readonly JudgedMessage[];
-	/** The id of the outbox row, which is also that of the row of the messages' hashes, and its references. */
-	readonly outbox: {
-		readonly id: string;
-		/** [message id, event id, state rank] */
-		readonly events: readonly (readonly [string, string, number])[];
-	};
+export interface JudgedGroup extends MessageGroup<JudgedMessage> {
+	/** References of the outbox row, which has the id of the row of hashes: [message id, event id, state rank]. */
+	readonly events: readonly (readonly [string, string, number])[];
 }
 
 /** Stores messages as acceptance decided; each tenant's environment is there once. */
@@ -158,7 +181,6 @@ export function insertJudged(
 	const groups = judged.filter((group) => group.rows.length > 0);
 	const rows = groups.flatMap((group) => group.rows);
 	if (rows.length === 0) return;
-	const scopes = groups.flatMap((group) => group.rows.map(() => group.scope));
 	tx.post(insertJudgedStatement, [
 		...messageColumns(rows),
 		texts(rows.map((row) => row.ruleset)),
@@ -169,30 +191,14 @@ export function insertJudged(
 		uuids(rows.map((row) => row.lane?.routeId ?? null)),
 		float8s(rows.map((row) => row.lane?.dueAtMs ?? null)),
 		uuids(rows.map((row) => row.lane?.batchId ?? null)),
-		uuids(scopes.map(({ tenantId }) => tenantId)),
-		texts(scopes.map(({ environment }) => environment)),
+		...scopeColumns(groups),
 		nowMs,
 		lease?.owner ?? null,
 		lease?.untilMs ?? null,
 		lease?.startedIds ?? [],
-		...groupColumns(groups, nowMs),
+		...digestColumns(groups, nowMs),
+		texts(groups.map(({ events }) => JSON.stringify(events))),
 	]);
-}
-
-function groupColumns(groups: readonly JudgedGroup[], nowMs: number): Buffer[] {
-	let done = 0;
-	const lasts = groups.map(({ rows }) => (done += rows.length));
-	const digests = groups.map(({ scope, rows }) => digestMessages(scope, nowMs, rows));
-	return [
-		uuids(groups.map(({ outbox }) => outbox.id)),
-		uuids(groups.map(({ scope }) => scope.tenantId)),
-		texts(groups.map(({ scope }) => scope.environment)),
-		int4s(groups.map(({ rows }, i) => (lasts[i] as number) - rows.length + 1)),
-		int4s(lasts),
-		byteas(digests.map(({ leaves }) => leaves)),
-		byteas(digests.map(({ root }) => root)),
-		texts(groups.map(({ outbox }) => JSON.stringify(outbox.events))),
-	];
 }
 
 /** A judgement after acceptance: on the way out. */
