@@ -10,7 +10,7 @@ import type { Database, Scope, Tx } from "#platform/db.ts";
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import { screen } from "#policy/index.ts";
-import { type GroupKeys, lostToAnother, type Vault } from "#vault/index.ts";
+import { briefMs, type GroupKeys, lostToAnother, type Vault } from "#vault/index.ts";
 import { nextTurn } from "#platform/turns.ts";
 import type { Draft } from "./draft.ts";
 import { gatherFacts, type Known } from "./facts.ts";
@@ -63,7 +63,8 @@ export async function acceptGroup(
 ): Promise<AcceptAnswer[]> {
 	const { vault, clock, worker, handover } = parts;
 	const tenantIds = [...new Set(requests.map((request) => request.scope.tenantId))];
-	await vault.warm(tenantIds);
+	// Each request has waited for its own already: here nobody waits for another's.
+	await vault.warm(tenantIds, briefMs);
 	const nowMs = clock.now();
 	const all: Work[] = [];
 	for (const request of requests) all.push(await prepareAll(parts, request, nowMs));

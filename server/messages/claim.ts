@@ -9,6 +9,7 @@ import type { Ids } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import { type Clearance, recall } from "#policy/index.ts";
 import {
+	briefMs,
 	type ContactKeys,
 	type ContactRef,
 	type Vault,
@@ -79,7 +80,7 @@ export async function claimLane(
 	);
 	if (leased.length === 0) return more;
 	const tenants = [...new Set(leased.map((one) => one.request.tenantId))];
-	await parts.vault.warm(tenants);
+	await parts.vault.warm(tenants, briefMs);
 	const pairs = leased.flatMap((one) =>
 		one.entries.map((entry) => [one.request.tenantId, entry.message_id] as const),
 	);

@@ -9,7 +9,7 @@ import type { Database } from "#platform/db.ts";
 import type { Ids, Random } from "#platform/ids.ts";
 import type { Log } from "#platform/log.ts";
 import { classOfNumber, type Facts, renew, stillClear } from "#policy/index.ts";
-import type { Vault } from "#vault/index.ts";
+import { briefMs, type Vault } from "#vault/index.ts";
 import { nextTurn } from "#platform/turns.ts";
 import {
 	afterAbandoning,
@@ -265,7 +265,7 @@ async function start(parts: OwnParts, batches: readonly Batch[]): Promise<Starte
 	for (;;) {
 		try {
 			// What has waited for its carrier for long may outlive its tenant's keys in memory; renewing needs them.
-			await parts.vault.warm(tenants);
+			await parts.vault.warm(tenants, briefMs);
 			return await parts.worker.inTenants(tenants, async (tx) => {
 				const [ours, gathered] = await Promise.all([
 					startBatches(

@@ -9,7 +9,7 @@ import type { Clock } from "#platform/clock.ts";
 import type { Database, Scope, Tx } from "#platform/db.ts";
 import { type Ids, showId } from "#platform/ids.ts";
 import { ownerKey } from "#templates/index.ts";
-import type { ContactKeys, Vault } from "#vault/index.ts";
+import { briefMs, type ContactKeys, type Vault } from "#vault/index.ts";
 import { joinParts, keyOf, type OwnedText } from "./inbound-parts.ts";
 import { findOwners } from "./inbound-store.ts";
 import type { InboundText } from "./inbound-text.ts";
@@ -43,7 +43,7 @@ export async function writeTexts(
 	const tenants = [...new Set(owners.values())];
 	if (tenants.length === 0) return { messages: 0, unowned: texts.length };
 	// Between the transactions: fetching keys takes a connection of its own.
-	await parts.vault.warm(tenants);
+	await parts.vault.warm(tenants, briefMs);
 	const owned = texts.flatMap((text) => own(parts.vault, owners, text) ?? []);
 	const messages = await parts.worker.inTenants(tenants, (tx) => writeOwned(parts, tx, owned));
 	return { messages, unowned: texts.length - owned.length };

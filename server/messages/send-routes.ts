@@ -137,11 +137,12 @@ async function accept(
 	drafts: readonly Draft[],
 ): Promise<Outcome> {
 	const { scope, caller, idempotency } = call;
+	await parts.vault.warm([scope.tenantId]);
 	const done = await parts.acceptor.accept({
 		scope,
 		keyId: caller.keyId,
 		drafts,
-		idempotency: idempotency && (await retryableOf(parts.vault, scope, idempotency)),
+		idempotency: idempotency && retryableOf(parts.vault, scope, idempotency),
 	});
 	switch (done.kind) {
 		case "accepted": {
@@ -155,12 +156,11 @@ async function accept(
 }
 
 /** A request is little more than a number and a known text: its fingerprint has a key, or anybody could try. */
-async function retryableOf(
+function retryableOf(
 	vault: Vault,
 	{ tenantId }: Scope,
 	{ keyHashInput, fingerprintInput }: NonNullable<Call["idempotency"]>,
-): Promise<Retryable> {
-	await vault.warm([tenantId]);
+): Retryable {
 	return {
 		keyHash: vault.digest("idempotency-key", keyHashInput),
 		fingerprint: vault.mac(tenantId, "idempotency", [fingerprintInput]),

@@ -22,7 +22,7 @@ interface Stage {
 	take(...batches: string[]): Promise<void>;
 }
 
-function stage(warm: (tenants: readonly string[]) => Promise<void> = async () => undefined): Stage {
+function stage(warm: Vault["warm"] = async () => undefined): Stage {
 	const order: string[] = [];
 	const lanes = createLanes();
 	const parts: TakeOverParts = {
@@ -84,4 +84,18 @@ test("nobody waits for the keys of another tenant, which are waited for", async 
 	context.mock.timers.tick(250);
 	await taken;
 	assert.deepEqual(order, ["b", "wake", "a", "wake"]);
+});
+
+test("a batch whose tenant's keys come late is taken over then; one that is not its own is told of", async (context) => {
+	context.mock.timers.enable({ apis: ["setImmediate"] });
+	let here = false;
+	const { order, take } = stage(async (_, patienceMs) => {
+		if (patienceMs === undefined) here = true;
+	});
+	// Read without keys, as a vault refuses it, and read with them.
+	const unread = text("a", 1, "slow").replace('"messages":[]', '"messages":[{"octets":""}]');
+	const taken = take(unread, text("b", 1, "quick"));
+	await assert.rejects(taken, AggregateError);
+	assert.deepEqual(order, ["b", "wake"]);
+	assert.equal(here, false, "what cannot be read at all is not waited for");
 });

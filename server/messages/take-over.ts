@@ -3,7 +3,7 @@
  * or, if they are started and the carrier has room, on their way.
  */
 import type { Clock } from "#platform/clock.ts";
-import type { Vault } from "#vault/index.ts";
+import { briefMs, type Vault, VaultError } from "#vault/index.ts";
 import { nextTurn } from "#platform/turns.ts";
 import { type HandedBatch, readHanded, type ToSending } from "./channel.ts";
 import { type Dispatcher, type StartedBatch, turnMax } from "./dispatch.ts";
@@ -45,12 +45,14 @@ export async function takeOver(
 		const { tenantId, routeId } = handed;
 		read += handed.messages.length;
 		const take = (): void => takeOne(parts, dispatcher, readHanded(handed, parts.vault), untilMs);
+		// Keys that do not come at once are waited for, and nobody waits for those of another tenant.
+		const takeLater = (): void => void late.push(warm(parts, tenantId, untilMs).then(take));
 		try {
-			// Nobody waits for the keys of another tenant.
-			if (await isWarm(parts, tenantId)) take();
-			else late.push(warm(parts, tenantId, untilMs).then(take));
+			if (await haveCome(parts, tenantId)) take();
+			else takeLater();
 		} catch (error) {
-			troubles.push(error);
+			if (error instanceof VaultError) takeLater();
+			else troubles.push(error);
 		}
 		routeIds.add(routeId);
 	}
@@ -61,8 +63,9 @@ export async function takeOver(
 	if (troubles.length > 0) throw new AggregateError(troubles, "some batches were not taken over");
 }
 
-function isWarm({ vault }: Pick<TakeOverParts, "vault">, tenantId: string): Promise<boolean> {
-	return vault.warm([tenantId]).then(
+/** Within a moment; if not, whoever uses them gets a VaultError. */
+function haveCome({ vault }: Pick<TakeOverParts, "vault">, tenantId: string): Promise<boolean> {
+	return vault.warm([tenantId], briefMs).then(
 		() => true,
 		() => false,
 	);

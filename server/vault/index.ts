@@ -13,6 +13,7 @@ export { RestoreError } from "./erasure-list.ts";
 export { createErasures, type Erasures, type Replayed } from "./erasures.ts";
 export { type Part, sha256 } from "./hmac.ts";
 export { type KeyStatus, type KeyWork, startKeyWork } from "./key-work.ts";
+export { briefMs } from "./key-cache.ts";
 export { settleMs } from "./keys.ts";
 export { openSigningKey, SigningKeyError } from "./signing-key.ts";
 export type { Place, PlatformPlace } from "./place.ts";

@@ -1,14 +1,19 @@
 /**
  * Tenants' keys in memory: bounded, fetched for all who wait at once, fetched again every ten minutes so that
  * new epochs are noticed, and dropped when nobody used them for a quarter of an hour. While the key service cannot
- * be reached, what is held goes on for ten minutes more; then it is given up.
+ * be reached, what is held goes on for ten minutes more; then it is given up. It may hang instead of refusing: nobody
+ * waits long for keys that are held, and who works for several tenants says how long for any.
  */
 import type { Clock } from "#platform/clock.ts";
 import type { Keys } from "./keys.ts";
 import { VaultError } from "./vault-error.ts";
 
 export interface KeyCache {
-	warm(tenantIds: readonly string[]): Promise<void>;
+	/**
+	 * Waits until these tenants' keys are at hand, at most `patienceMs`: what is fetched then comes later. Keys that are held
+	 * and only due to be fetched anew are waited for a quarter of a second.
+	 */
+	warm(tenantIds: readonly string[], patienceMs?: number): Promise<void>;
 	/** The keys of a warm tenant; throws a VaultError for any other. */
 	of(tenantId: string): Keys;
 	/** The next `warm` fetches the tenant's keys anew. */
@@ -36,6 +41,10 @@ const awayMs = 2 * refreshMs;
 const suspectMs = 30_000;
 /** Keys nobody warmed for this long leave memory. */
 const idleMs = 15 * 60_000;
+/** How long what is held, and to be fetched anew, is waited for, milliseconds. */
+const heldPatienceMs = 250;
+/** Of who works for several tenants, for the keys of any, milliseconds: the others must not wait for a service that hangs. */
+export const briefMs = 250;
 
 interface Held {
 	keys: Keys | VaultError;
@@ -91,7 +100,7 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 	};
 
 	return {
-		async warm(tenantIds) {
+		async warm(tenantIds, patienceMs = Number.POSITIVE_INFINITY) {
 			const nowMs = clock.elapsed();
 			const wanted = new Set(tenantIds);
 			if (wanted.size > tenantsMax)
@@ -101,7 +110,9 @@ export function createKeyCache(parts: KeyCacheParts): KeyCache {
 			const underway = new Set(cold.flatMap((tenantId) => loading.get(tenantId) ?? []));
 			const missing = cold.filter((tenantId) => !loading.has(tenantId));
 			if (missing.length > 0) underway.add(startLoading(missing));
-			await Promise.all(underway);
+			const areHeld = cold.every((tenantId) => isUsable(held.get(tenantId), nowMs));
+			const mostMs = areHeld ? Math.min(patienceMs, heldPatienceMs) : patienceMs;
+			await within(mostMs, Promise.all(underway));
 		},
 		...verbsOver(held, clock),
 	};
@@ -155,6 +166,22 @@ function isAway(keys: Keys | VaultError): boolean {
 
 function isOver({ keys, loadedAtMs }: Held, nowMs: number): boolean {
 	return keys instanceof VaultError || nowMs - loadedAtMs >= awayMs;
+}
+
+function isUsable(found: Held | undefined, nowMs: number): boolean {
+	return found !== undefined && !isOver(found, nowMs);
+}
+
+/** Waits no longer than so many milliseconds. What fails later fails for nobody: it is asked for again. */
+async function within(mostMs: number, work: Promise<unknown>): Promise<void> {
+	if (mostMs === Number.POSITIVE_INFINITY) return void (await work);
+	let timer: NodeJS.Timeout | undefined;
+	const late = new Promise<void>((resolve) => void (timer = setTimeout(resolve, mostMs)));
+	try {
+		await Promise.race([work, late]);
+	} finally {
+		clearTimeout(timer);
+	}
 }
 
 function moveToEnd(held: Map<string, Held>, tenantId: string, entry: Held): void {

@@ -7,6 +7,7 @@ import type { Fault } from "#platform/errors.ts";
 import { seededRandom } from "#platform/ids.ts";
 import { deriveBytes } from "./derive.ts";
 import { sealEnvelope } from "./envelope.ts";
+import { briefMs } from "./key-cache.ts";
 import { createVault, type Place, type Vault, VaultError, type VaultReason } from "./index.ts";
 import { bindPlace } from "./place.ts";
 import { localProvider } from "./providers/local.ts";
@@ -393,6 +394,46 @@ test("while the key service is away, what is held goes on for ten minutes; then 
 	away = false;
 	await vault.warm([tenantA, tenantB]);
 	for (const tenantId of [tenantA, tenantB]) vault.seal({ ...place, tenantId }, text);
+});
+
+test("a key service that hangs holds nobody up whose keys are held, nor for long who works for several tenants", async (context) => {
+	context.mock.timers.enable({ apis: ["setTimeout"] });
+	const clock = manualClock(0);
+	const { vault, add, db } = newVault({ clock });
+	await add(tenantA);
+	await add(tenantB);
+	await vault.warm([tenantA]);
+	const works = db.inPlatform;
+	let asked = 0;
+	const hanging = Promise.withResolvers<void>();
+	db.inPlatform = async (work) => {
+		asked++;
+		await hanging.promise;
+		return works(work);
+	};
+	const settled = async (work: Promise<void>): Promise<boolean> => {
+		let done = false;
+		void work.then(() => (done = true));
+		for (let i = 0; i < 20; i++) await Promise.resolve();
+		return done;
+	};
+	clock.advance(10 * 60_000);
+	const due = vault.warm([tenantA]);
+	assert.equal(await settled(due), false, "it may come at once");
+	context.mock.timers.tick(250);
+	await due;
+	vault.seal(place, text);
+	const several = vault.warm([tenantA, tenantB], briefMs);
+	context.mock.timers.tick(250);
+	await several;
+	assert.throws(() => vault.index(tenantB, "live", "tag", "x"), refuses("not_warm"));
+	assert.equal(asked, 2, "nobody asks again while one ask is under way");
+	const own = vault.warm([tenantB]);
+	context.mock.timers.tick(60_000);
+	assert.equal(await settled(own), false, "who has none waits for them");
+	hanging.resolve();
+	await own;
+	vault.index(tenantB, "live", "tag", "x");
 });
 
 test("a tenant's first row is sealed before its key is stored", async () => {

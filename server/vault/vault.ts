@@ -34,9 +34,10 @@ import { nonceSource } from "./xaes.ts";
 export interface Vault {
 	/**
 	 * Loads the keys of these tenants that are not in memory, with one query. A tenant that does not exist is
-	 * not an error here; using its keys is.
+	 * not an error here; using its keys is. Waits at most `patienceMs`: what is not there by then comes later. Who works
+	 * for several tenants says `briefMs`.
 	 */
-	warm(tenantIds: readonly string[]): Promise<void>;
+	warm(tenantIds: readonly string[], patienceMs?: number): Promise<void>;
 	/** XAES-256-GCM under the tenant's newest key, bound to the place; 45 bytes longer than the plaintext. */
 	seal(place: Place, plaintext: Buffer): Buffer;
 	/** Throws a VaultError when the value was moved or changed, or its key is not known. */
