@@ -191,3 +191,22 @@ test("who was not in memory is refused at once, beside those who go on", async (
 	service.answer = undefined;
 	assert.deepEqual(await statuses(cold, coldId), works);
 });
+
+test("while the service hangs, who is in memory goes on beside those who are not, and those are answered in the end", async () => {
+	const [known, cold] = [await tenant(), await tenant()];
+	await opened(known);
+	const before = await countRows(cold);
+	const { promise, resolve } = Promise.withResolvers<void>();
+	service.answer = { ...away, after: promise };
+	// Keys are due to be fetched anew, and are held for ten minutes more.
+	clock.advance(11 * minuteMs);
+	let coldAnswered = false;
+	const waiting = ask(cold, "/v1/sms/messages", message).finally(() => (coldAnswered = true));
+	const sends = Array.from({ length: 5 }, () => ask(known, "/v1/sms/messages", message));
+	for (const { status } of await Promise.all(sends)) assert.equal(status, 202);
+	assert.equal(coldAnswered, false, "it still waits");
+	resolve();
+	const { status, headers } = await waiting;
+	assert.deepEqual([status, headers["retry-after"]], [503, "5"]);
+	assert.deepEqual(await countRows(cold), before);
+});

@@ -12,8 +12,8 @@ export interface TestTransit {
 	readonly token: string;
 	/** Every request, as `path {body}`. */
 	readonly asked: string[];
-	/** Answers every request so from now on, until it is undefined again. */
-	answer: { status: number; body: string } | undefined;
+	/** Answers every request so from now on, until it is undefined again; `after`: not before this. */
+	answer: { status: number; body: string; after?: Promise<void> } | undefined;
 }
 
 interface Ring {
@@ -93,10 +93,12 @@ export async function startTransit(keyName: string): Promise<TestTransit> {
 	const token = `hvs.${randomBytes(24).toString("base64url")}`;
 	const ring: Ring = { versions: new Map([[1, randomBytes(32)]]), latest: 1, minDecryption: 1 };
 	const server = createServer((request, response) => {
-		void read(request).then((text) => {
+		void read(request).then(async (text) => {
 			const path = String(request.url);
 			state.asked.push(`${path} ${text}`);
-			const { status, body } = state.answer ?? reply(ring, keyName, token, request, text);
+			const { answer } = state;
+			await answer?.after;
+			const { status, body } = answer ?? reply(ring, keyName, token, request, text);
 			response.writeHead(status, { "content-type": "application/json" }).end(body);
 		});
 	});
