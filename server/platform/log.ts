@@ -33,6 +33,14 @@ function describeError(error: unknown): unknown {
 	};
 }
 
+/**
+ * Whoever read what we print may go: a pager is closed, a log shipper dies. Then nobody is told, and the platform goes on. The log itself
+ * gives up such a pipe by itself (pino).
+ */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+	if (error.code !== "EPIPE") throw error;
+});
+
 /** Plain sentences for the person at the terminal (`npm start`): not log events. */
 export function tell(sentence: string): void {
 	process.stdout.write(`${sentence}\n`);
