@@ -86,7 +86,7 @@ test("nobody waits for the keys of another tenant, which are waited for", async 
 	assert.deepEqual(order, ["b", "wake", "a", "wake"]);
 });
 
-test("a batch whose tenant's keys come late is taken over then; one that is not its own is told of", async (context) => {
+test("what cannot be read at all is told of, and not waited for; the others are taken over", async (context) => {
 	context.mock.timers.enable({ apis: ["setImmediate"] });
 	let here = false;
 	const { order, take } = stage(async (_, patienceMs) => {
@@ -98,4 +98,26 @@ test("a batch whose tenant's keys come late is taken over then; one that is not 
 	await assert.rejects(taken, AggregateError);
 	assert.deepEqual(order, ["b", "wake"]);
 	assert.equal(here, false, "what cannot be read at all is not waited for");
+});
+
+test("a batch that came late and cannot be taken is told of in the end, while others are still read", async (context) => {
+	context.mock.timers.enable({ apis: ["setImmediate"] });
+	let asked = 0;
+	const { order, take } = stage(async ([tenantId]) => {
+		if (tenantId === "slow" && asked++ === 0) throw new Error("the database is away");
+	});
+	const unreadable = text("a", 1, "slow").replace('"messages":[]', '"messages":[{"octets":""}]');
+	const large = text("b", 3).replace(
+		'"messages":[]',
+		`"messages":[${Array(turnMax).fill("{}").join()}]`,
+	);
+	const taken = take(unreadable, large, text("c", 1, "quick"));
+	const told = assert.rejects(taken, (error: AggregateError) => error.errors.length === 2);
+	// Its failure is there before the next turn, and nobody has asked for it yet.
+	await settle();
+	await new Promise((resolve) => void setTimeout(resolve, 5));
+	assert.deepEqual(order, []);
+	context.mock.timers.tick(0);
+	await told;
+	assert.deepEqual(order, ["c", "wake", "wake"]);
 });

@@ -46,7 +46,10 @@ export async function takeOver(
 		read += handed.messages.length;
 		const take = (): void => takeOne(parts, dispatcher, readHanded(handed, parts.vault), untilMs);
 		// Keys that do not come at once are waited for, and nobody waits for those of another tenant.
-		const takeLater = (): void => void late.push(warm(parts, tenantId, untilMs).then(take));
+		const takeLater = (): void => {
+			const taken = warm(parts, tenantId, untilMs).then(take);
+			late.push(taken.catch((error: unknown) => void troubles.push(error)));
+		};
 		try {
 			if (await haveCome(parts, tenantId)) take();
 			else takeLater();
@@ -57,8 +60,7 @@ export async function takeOver(
 		routeIds.add(routeId);
 	}
 	for (const routeId of routeIds) dispatcher.wake(routeId);
-	for (const outcome of await Promise.allSettled(late))
-		if (outcome.status === "rejected") troubles.push(outcome.reason);
+	await Promise.all(late);
 	if (late.length > 0) for (const routeId of routeIds) dispatcher.wake(routeId);
 	if (troubles.length > 0) throw new AggregateError(troubles, "some batches were not taken over");
 }
