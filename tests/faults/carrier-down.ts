@@ -24,15 +24,12 @@ export async function loseCarrier({
 	try {
 		for (let i = 0; i < outages; i++) {
 			world.client.start(4, 1);
-			await pause(300 + world.random.fraction() * 300);
+			await world.someLoad(100);
 			await world.sink.down();
 			const [before, submits] = [world.client.accepted(), world.sink.submits()];
 			await pause(800);
+			await world.acceptMore(20);
 			waited += world.client.accepted() - before;
-			assert.ok(
-				world.client.accepted() > before,
-				"messages are accepted while the carrier is down",
-			);
 			assert.equal(world.sink.submits(), submits, "the sink is down");
 			await world.client.stop();
 			await world.sink.up();

@@ -54,11 +54,12 @@ export async function jumpClock({
 		world.client.start(4, 1);
 		for (let i = 0; i < rounds; i++)
 			for (const jump of jumps) {
-				await pause(300 + world.random.fraction() * 400);
+				await world.acceptMore(25);
+				await world.someLoad(30);
 				await stage.goTo(jump);
 				await hooks.arriveInTime();
 			}
-		await pause(500);
+		await world.acceptMore(25);
 		await world.client.stop();
 		await world.client.retryUnanswered();
 		await keepsTheWindow(stage);

@@ -21,7 +21,6 @@ import { connectAdmin } from "../../server/platform/db.ts";
 import type { EmbeddedPostgres } from "../../server/platform/embedded-postgres.ts";
 import { startEmbeddedPostgres } from "../../server/platform/embedded-postgres.ts";
 import { systemRandom } from "../../server/platform/ids.ts";
-import type { Client } from "./client.ts";
 import { type ExternalPostgres, startExternalPostgres } from "./external-postgres.ts";
 import { openWorld } from "./world.ts";
 
@@ -79,8 +78,8 @@ async function underLoad(
 	try {
 		world.client.start(8, 2);
 		for (let i = 0; i < rounds; i++) {
-			await acceptedPast(world.client, world.client.accepted() + leastLoad);
-			await pause(world.random.fraction() * 300);
+			await world.acceptMore(leastLoad);
+			await world.someLoad(0);
 			fill(ballast);
 			const refused = (): number =>
 				[...world.client.refusals].reduce(
@@ -93,7 +92,7 @@ async function underLoad(
 			rmSync(ballast);
 			// With no room for the WAL the server ends; to start it again is the operator's part.
 			if (!postgres.isRunning()) await postgres.start();
-			await acceptedPast(world.client, world.client.accepted());
+			await world.acceptMore(1);
 		}
 		await world.client.stop();
 		const acknowledged = world.client.accepted();
@@ -108,12 +107,6 @@ async function underLoad(
 	} finally {
 		await world.close();
 	}
-}
-
-/** Waits until more messages than these were accepted, however slow the machine is. */
-async function acceptedPast(client: Client, count: number): Promise<void> {
-	for (const until = performance.now() + 30_000; client.accepted() <= count; await pause(20))
-		assert.ok(performance.now() < until, "there is room and nothing is accepted");
 }
 
 /** Writes until there is no room. */

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { killEmbedded, killPostgres, type KillPostgresResult } from "./kill-postgres.ts";
 
-/** The load is what the machine gives, and the embedded one takes the product with it: `least` is far below what is seen. */
-function isHonest({ acknowledged, refusals }: KillPostgresResult, least: number): void {
-	assert.ok(acknowledged > least, "there was load");
+function isHonest({ acknowledged, refusals }: KillPostgresResult): void {
+	assert.ok(acknowledged > 100, "there was load");
 	assert.deepEqual(
 		Object.keys(refusals).filter((name) => !/^(503 with Retry-After|409|429)/.test(name)),
 		[],
@@ -18,7 +17,7 @@ describe("kill -9 of PostgreSQL only", { concurrency: 2 }, () => {
 	}, async (context) => {
 		const result = await killPostgres({ kills: 3, seed: 41 });
 		context.diagnostic(JSON.stringify(result));
-		isHonest(result, 100);
+		isHonest(result);
 	});
 
 	test("the embedded one: its end is the product's, and the next start goes on", {
@@ -26,6 +25,6 @@ describe("kill -9 of PostgreSQL only", { concurrency: 2 }, () => {
 	}, async (context) => {
 		const result = await killEmbedded({ kills: 2, seed: 42 });
 		context.diagnostic(JSON.stringify(result));
-		isHonest(result, 20);
+		isHonest(result);
 	});
 });

@@ -7,5 +7,5 @@ test("kill -9 of the whole tree under load: nothing accepted is lost, at_most_on
 }, async (context) => {
 	const result = await killManyTimes({ kills: 3, seed: 20_261_122 });
 	context.diagnostic(JSON.stringify(result));
-	assert.ok(result.acknowledged > 200, "there was load");
+	assert.ok(result.acknowledged > 100, "there was load");
 });

@@ -1,5 +1,4 @@
 /** kill -9 of the whole tree (node and PostgreSQL) at random moments under load; the carrier keeps running. */
-import { pause } from "../../bench/product.ts";
 import { openWorld } from "./world.ts";
 
 export interface KillResult {
@@ -20,11 +19,11 @@ export async function killManyTimes({
 	try {
 		world.client.start(8, 1);
 		for (let i = 0; i < kills; i++) {
-			await pause(200 + world.random.fraction() * 1_000);
+			await world.someLoad(150);
 			await world.killTree();
 			await world.restart();
 		}
-		await pause(300);
+		await world.acceptMore(100);
 		await world.client.stop();
 		const acknowledged = world.client.accepted();
 		await world.client.retryUnanswered();

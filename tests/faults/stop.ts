@@ -23,7 +23,8 @@ export async function stopUnderLoad({
 		world.client.start(8, 1);
 		await refusesSecondStart(world);
 		for (let i = 0; i < stops; i++) {
-			await pause(300 + world.random.fraction() * 700);
+			await world.acceptMore(100);
+			await world.someLoad(100);
 			const began = performance.now();
 			assert.equal(
 				await world.product().end(i % 2 === 0 ? "SIGINT" : "SIGTERM"),
@@ -63,9 +64,7 @@ async function refusesSecondStart(world: World): Promise<void> {
 		);
 		return true;
 	});
-	const before = world.client.accepted();
-	await pause(200);
-	assert.ok(world.client.accepted() > before, "the first goes on");
+	await world.acceptMore(1);
 }
 
 /** Told to stop while its database is away, it does not wait for ever: it says what is left, and that is taken up. */
@@ -79,7 +78,8 @@ export async function stopWithoutDatabase({
 	const world = await openWorld({ seed, env: { DATABASE_URL: postgres.url } });
 	try {
 		world.client.start(8, 1);
-		await pause(300 + world.random.fraction() * 700);
+		await world.acceptMore(50);
+		await world.someLoad(100);
 		await postgres.kill();
 		const began = performance.now();
 		const ended = world.product().end("SIGTERM");

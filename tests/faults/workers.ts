@@ -38,7 +38,8 @@ export async function loseWorkers({
 		for (let i = 0; i < workerCount; i++) workers.push(await start());
 		world.client.start(8, 1);
 		for (let kill = 0; kill < kills; kill++) {
-			await pause(300 + world.random.fraction() * 1_500);
+			await world.acceptMore(50);
+			await world.someLoad(300);
 			const victim = kill % workerCount;
 			await killAll([(workers[victim] as WorkerProcess).child.pid as number]);
 			await pause(world.random.fraction() * 500);

@@ -29,6 +29,10 @@ export interface World {
 	judge(judgement: (token: string) => Judgement): void;
 	/** Counts a submit as the carrier does, for a second carrier beside it. */
 	count(pdu: SubmitSm): Judgement;
+	/** Resolves once so many more messages are accepted, however slow the machine is; fails after 30 s without one. */
+	acceptMore(count: number): Promise<void>;
+	/** A moment under load, at random: after up to so many more messages, and up to 300 ms. */
+	someLoad(most: number): Promise<void>;
 	/** kill -9 of the product and everything below it, PostgreSQL included; resolves when all are gone. */
 	killTree(): Promise<void>;
 	/**
@@ -87,6 +91,17 @@ export async function openWorld(options: WorldOptions): Promise<World> {
 	});
 	const place = (): Place => ({ port: product.port, apiKey: product.dev.apiKey });
 	const client = createClient(place, random, options.client);
+	const acceptMore = async (count: number): Promise<void> => {
+		const enough = client.accepted() + count;
+		let [last, since] = [client.accepted(), performance.now()];
+		for (; client.accepted() < enough; await pause(10)) {
+			if (client.accepted() !== last) [last, since] = [client.accepted(), performance.now()];
+			assert.ok(
+				performance.now() < since + 30_000,
+				`seed ${seed}: nothing is accepted for 30 s; the product said:\n${product.output().slice(-4_000)}`,
+			);
+		}
+	};
 	return {
 		random,
 		sink,
@@ -97,6 +112,11 @@ export async function openWorld(options: WorldOptions): Promise<World> {
 		count,
 		async restart() {
 			product = await start();
+		},
+		acceptMore,
+		async someLoad(most) {
+			await acceptMore(Math.round(random.fraction() * most));
+			await pause(random.fraction() * 300);
 		},
 		async killTree() {
 			await killAll(treeOf(product.child.pid as number));
