@@ -251,6 +251,7 @@ create table lane_entries (
 	constraint lane_entries_pkey PRIMARY KEY (tenant_id, message_id),
 	constraint lane_entries_seal_check CHECK ((length(seal) = 32))
 ) with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000, fillfactor=80);
+CREATE INDEX lane_entries_again ON public.lane_entries USING btree (due_at) WHERE ((batch_id IS NULL) AND (attempt > 0) AND (abandoned OR (class <= 1)));
 CREATE INDEX lane_entries_due ON public.lane_entries USING btree (route_id, class, due_at) WHERE (batch_id IS NULL);
 CREATE INDEX lane_entries_leased ON public.lane_entries USING btree (batch_id) WHERE (batch_id IS NOT NULL);
 CREATE INDEX lane_entries_waiting ON public.lane_entries USING btree (route_id, class, tenant_id, due_at, message_id) WHERE (batch_id IS NULL);
@@ -856,6 +857,10 @@ create function wx.add_tenant_key(which uuid, new_epoch integer, new_wrapped byt
 	returns void
 	language sql volatile security definer set search_path=public, wx;
 grant execute on function wx.add_tenant_key(uuid,integer,bytea,timestamp with time zone) to waxwing_worker;
+create function wx.bring_forward(beyond timestamp with time zone, due timestamp with time zone, most integer)
+	returns integer
+	language plpgsql volatile security definer set search_path=public, wx;
+grant execute on function wx.bring_forward(timestamp with time zone,timestamp with time zone,integer) to waxwing_worker;
 create function wx.checkpoints_to_cosign(by_witness text, behind uuid, most integer)
 	returns TABLE(tenant_id uuid, epoch integer, size bigint, seen bigint)
 	language sql stable security definer set search_path=public, wx;

@@ -74,6 +74,23 @@ export async function purgeRows(tx: Tx, nowMs: number, most: number): Promise<nu
 	return (await tx.query<{ rows: number }>(purgeRowsStatement, [nowMs, most]))[0]?.rows ?? 0;
 }
 
+const forwardStatement = sql(
+	"lanes.bring_forward",
+	"select wx.bring_forward(to_timestamp($1::float8 / 1000), to_timestamp($2::float8 / 1000), $3) as rows",
+);
+
+/** Retries that are due beyond `beyondMs` are due at `dueMs`, at most so many; returns how many there were. */
+export async function bringForward(
+	tx: Tx,
+	beyondMs: number,
+	dueMs: number,
+	most: number,
+): Promise<number> {
+	return (
+		(await tx.query<{ rows: number }>(forwardStatement, [beyondMs, dueMs, most]))[0]?.rows ?? 0
+	);
+}
+
 const partitionsStatement = sql(
 	"messages.partitions",
 	"select wx.make_partitions(to_timestamp($1::float8 / 1000))",

@@ -209,6 +209,49 @@ describe("long messages of which only the last segment was reported", () => {
 	});
 });
 
+test("a retry of a clock that ran ahead waits as long as any, and nothing else is brought forward", async () => {
+	await fresh();
+	const dayMs = 24 * hourMs;
+	const entries = [
+		{ name: "unknown, sent again", attempt: 1, class: 1, inMs: dayMs, comes: true },
+		{
+			name: "unknown, not sent again",
+			attempt: 1,
+			class: 3,
+			abandoned: true,
+			inMs: 300 * dayMs,
+			comes: true,
+		},
+		{ name: "unknown, batched", attempt: 1, class: 1, inMs: dayMs, batch: route, comes: false },
+		{ name: "a retry in its time", attempt: 4, class: 0, inMs: 79_000, comes: false },
+		{ name: "a retry that waits for a window", attempt: 1, class: 3, inMs: dayMs, comes: false },
+		{ name: "scheduled", attempt: 0, class: 1, inMs: dayMs, comes: false },
+	];
+	const ids = `('01a203a0-0000-7000-8000-' || lpad($2::text, 12, '0'))::uuid`;
+	for (const [i, entry] of entries.entries())
+		await admin.run(
+			`insert into lane_entries (tenant_id, message_id, environment, route_id, class, due_at, expires_at, attempt, abandoned, batch_id, seal)
+			values ($1, ${ids}, 'live', $3, $4, to_timestamp($5::float8 / 1000), to_timestamp($5::float8 / 1000), $6, $7, $8, decode(repeat('00', 32), 'hex'))`,
+			[
+				tenantId,
+				i,
+				route,
+				entry.class,
+				nowMs + entry.inMs,
+				entry.attempt,
+				entry.abandoned === true,
+				entry.batch,
+			],
+		);
+	await sweepOften(partsOf({ unknownReconcileMs: 30_000 }));
+	const due = await admin.run<{ ms: number }>(
+		"select (extract(epoch from due_at) * 1000)::float8 as ms from lane_entries order by message_id",
+	);
+	for (const [i, { name, inMs, comes }] of entries.entries())
+		assert.equal((due[i]?.ms ?? 0) - nowMs, comes ? 30_000 : inMs, name);
+	await admin.run("delete from lane_entries");
+});
+
 describe("parked receipts", () => {
 	test("find their submission, however many others are parked", async () => {
 		await fresh();

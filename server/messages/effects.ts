@@ -246,6 +246,11 @@ function submissionsOf(
 	}));
 }
 
+/** The longest that a message waits for another try, milliseconds. */
+export function longestRetryMs(unknownReconcileMs: number): number {
+	return Math.max(unknownReconcileMs, retryDelayMs(attemptsMax, 1));
+}
+
 /** 1, 4, 16, 64 seconds, ± 25 %. */
 function retryDelayMs(attempt: number, fraction: number): number {
 	return 1_000 * 4 ** Math.min(attempt, 3) * (0.75 + fraction / 2);

@@ -5,7 +5,8 @@
 import { Fault } from "#platform/errors.ts";
 import type { Ids } from "#platform/ids.ts";
 import { zeroId } from "#platform/page.ts";
-import { makePartitions, quietBefore, rematchFrom } from "./chore-store.ts";
+import { bringForward, makePartitions, quietBefore, rematchFrom } from "./chore-store.ts";
+import { longestRetryMs } from "./effects.ts";
 import { leaseMs } from "./handover.ts";
 import {
 	expiredEntries,
@@ -70,6 +71,7 @@ export function sweepOften(parts: SweepParts): Promise<void> {
 			await renewOwnLeases(parts);
 			await recoverBatches(parts, parts.clock.now());
 		},
+		() => bringRetriesForward(parts),
 		() => endQuietSegments(parts),
 		() => rematch(parts),
 		() => expireUnserved(parts, parts.clock.now()),
@@ -97,6 +99,17 @@ async function each(chores: readonly (() => Promise<void>)[]): Promise<void> {
 
 function isAway(error: unknown): boolean {
 	return error instanceof Fault && error.name === "database_unavailable";
+}
+
+/** A clock that ran ahead and was set back leaves retries that are due when that time comes: a day later, or a year. */
+async function bringRetriesForward({
+	worker,
+	clock,
+	unknownReconcileMs,
+}: SweepParts): Promise<void> {
+	const nowMs = clock.now();
+	const beyondMs = nowMs + longestRetryMs(unknownReconcileMs);
+	await worker.inPlatform((tx) => bringForward(tx, beyondMs, nowMs + unknownReconcileMs, rowsMax));
 }
 
 /** Taken back and written in one transaction: between two, a crash would lose them. */

@@ -222,6 +222,7 @@ const definers: readonly string[] = [
 	"lane_tenants_after",
 	"lanes_due",
 	"lease_batches",
+	"bring_forward",
 	"lease_deliveries",
 	"lease_lane",
 	"ledger_signed",

@@ -358,4 +358,17 @@ export const laneMeanings: Meanings = {
 
 	// No route is switched off in the simulation.
 	"lanes.stranded": () => [],
+
+	"lanes.bring_forward": (view, [beyondMs, dueMs, most]) => {
+		const far = entriesWhere(view, (row) => {
+			const isRetry = row.batchId === null && row.attempt > 0 && (row.abandoned || row.class <= 1);
+			return isRetry && row.dueAtMs > (beyondMs as number);
+		});
+		const brought = far.sort(inTurn).slice(0, most as number);
+		for (const row of brought) {
+			const key = rowKey(row.tenantId, row.messageId);
+			put(view.tables.laneEntries, view.writer, key, { ...row, dueAtMs: dueMs as number });
+		}
+		return [{ rows: brought.length }];
+	},
 };
