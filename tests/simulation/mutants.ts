@@ -267,7 +267,7 @@ export const mutants: readonly Mutant[] = [
 	},
 	{
 		name: "parked receipts are taken back in one transaction and written in another",
-		seed: 271,
+		seed: 1889,
 		noticedBy: ["receipts count"],
 		...text(
 			"sweep.ts",
