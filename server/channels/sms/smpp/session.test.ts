@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { after, describe, test } from "node:test";
+import { GCProfiler, type GCProfilerResult, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { systemClock } from "#platform/clock.ts";
 import { deliverSm, encode, type Pdu, submitSm } from "./pdu.ts";
 import {
@@ -406,6 +408,42 @@ test("unbind waits for its answer, then ends; requests before it are answered", 
 	);
 	await session.unbind(1_000);
 });
+
+test("what was answered is garbage of the young generation, however much comes and goes", async () => {
+	const { session } = await pair((_, connection, peer) => {
+		connection.received.length = 0;
+		peer.submits.length = 0;
+	});
+	const [requests, octetsOfEach] = [6_000, 16_000];
+	const profiler = new GCProfiler();
+	profiler.start();
+	let seen = 0;
+	for (let i = 0; i < requests; i++) {
+		const message = Array.from({ length: octetsOfEach / 8 }, () => i);
+		session.request(submit, () => void (seen += message.length));
+		// What is there when the whole heap is collected is old from then on, the session's tables too.
+		if (i === 50) collectAll();
+		while (session.outstanding() >= 100) await pause(0);
+	}
+	await until(() => session.outstanding() === 0);
+	session.close();
+	assert.equal(seen, (requests * octetsOfEach) / 8);
+	assert.ok(promoted(profiler.stop()) < (requests * octetsOfEach) / 10);
+});
+
+function collectAll(): void {
+	setFlagsFromString("--expose-gc");
+	(runInNewContext("gc") as () => void)();
+}
+
+/** Octets that collections of the young generation moved into the old one. */
+function promoted({ statistics }: GCProfilerResult): number {
+	const oldSpace = ({ heapSpaceStatistics }: (typeof statistics)[0]["beforeGC"]): number =>
+		heapSpaceStatistics.find((space) => space.spaceName === "old_space")?.spaceUsedSize ?? 0;
+	const young = statistics.filter(({ gcType }) => gcType === "Scavenge");
+	assert.ok(young.length > 1, "there were collections");
+	return young.reduce((sum, gc) => sum + oldSpace(gc.afterGC) - oldSpace(gc.beforeGC), 0);
+}
 
 test("unbind does not wait for ever", async () => {
 	const { session, closes } = await pair(silent);

@@ -105,7 +105,8 @@ const protocolErrorsMax = 100;
 const lateMax = 1_000;
 
 interface Pending {
-	readonly settle: (answer: Answer) => void;
+	/** Gone once it was called for the last time: see `settle`. */
+	settle: ((answer: Answer) => void) | undefined;
 	/** The command id of the only response that fits. */
 	readonly expects: number;
 	/** When the octets were handed over, by `clock.elapsed`; undefined: they wait. */
@@ -191,7 +192,7 @@ function tickMs(timers: SessionTimers): number {
 	return Math.min(1_000, Math.max(10, Math.min(...due.filter((ms) => ms > 0)) / 4));
 }
 
-function request(state: State, pdu: Pdu, settle: Pending["settle"]): boolean {
+function request(state: State, pdu: Pdu, settle: (answer: Answer) => void): boolean {
 	if (state.ended || state.reason !== undefined) return false;
 	const sequence = state.sequence >= 0x7fffffff ? 1 : state.sequence + 1;
 	state.outlet.put(pdu, sequence);
@@ -271,17 +272,28 @@ function match(state: State, id: number, pdu: Pdu): void {
 	if (pending !== undefined && fits(pending)) {
 		state.pending.delete(pdu.sequence);
 		understood(state);
-		return pending.settle({ kind: "response", pdu });
+		return settle(pending, { kind: "response", pdu });
 	}
 	const late = state.late.get(pdu.sequence);
 	if (late !== undefined && fits(late)) {
 		state.late.delete(pdu.sequence);
 		state.counts.lateAnswers++;
 		understood(state);
-		return late.settle({ kind: "late", pdu });
+		return settle(late, { kind: "late", pdu });
 	}
 	if (pending === undefined && late === undefined) state.counts.unmatched++;
 	else state.counts.protocolErrors++;
+}
+
+/**
+ * The last call for a request. What it leads to, a whole message, is let go: V8 leaves the table that a Map outgrew, or had
+ * too many holes in, with all that was in it and with a reference to the next one, so that in a Map of which much is
+ * deleted the young generation's collector finds everything that ever was in it.
+ */
+function settle(pending: Pending, answer: Answer): void {
+	const { settle: tell } = pending;
+	pending.settle = undefined;
+	tell?.(answer);
 }
 
 /** Answers a PDU that cannot be read. A malformed response is not answered: its request times out. */
@@ -337,7 +349,7 @@ function expire(state: State, now: number): void {
 		state.counts.timeouts++;
 		state.late.set(sequence, pending);
 		if (state.late.size > lateMax) state.late.delete(state.late.keys().next().value as number);
-		pending.settle({ kind: "timeout" });
+		pending.settle?.({ kind: "timeout" });
 	}
 }
 
@@ -378,7 +390,7 @@ function finish(state: State): void {
 	const pending = [...state.pending.values()];
 	state.pending.clear();
 	state.late.clear();
-	for (const one of pending) one.settle({ kind: one.sentAtMs === undefined ? "unsent" : "lost" });
+	for (const one of pending) settle(one, { kind: one.sentAtMs === undefined ? "unsent" : "lost" });
 	state.parts.onClose(state.reason ?? "peer_closed");
 	for (const resolve of state.closed) resolve();
 }
